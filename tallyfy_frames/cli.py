@@ -1,0 +1,326 @@
+"""The command line: words in, words out, exit codes. Data goes to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from tallyfy_frames import tables
+from tallyfy_frames._version import __version__
+from tallyfy_frames.errors import FilterError, SettingsError, TallyfyFramesError, UsageError
+from tallyfy_frames.sinks.formats import Format
+from tallyfy_frames.voice import LogFormat, Voice, printable
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tallyfy_frames.report import LoadReport
+
+# Typer's own tracebacks would show local variables; ours are errors with a message, or bugs with a plain traceback.
+app = typer.Typer(
+    name="tallyfy-frames",
+    help="Tallyfy's processes as typed tables: load, snapshot, look.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+LogOption = Annotated[LogFormat, typer.Option("--log-format", help="Words on standard error: text, or JSON lines.")]
+InvalidOption = Annotated[
+    str, typer.Option("--on-invalid", help="A value that breaks the contract: raise, null or quarantine.")
+]
+
+
+@contextlib.contextmanager
+def speaking(log_format: LogFormat) -> Iterator[Voice]:
+    """A voice for a command; an error of ours ends the program with its exit code and one line."""
+    voice = Voice(log_format)
+    try:
+        yield voice
+    except TallyfyFramesError as error:
+        raise typer.Exit(voice.fail(error)) from None
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+
+
+def summary(voice: Voice, report: LoadReport) -> None:
+    """What a load did, in one line."""
+    voice.say("info", str(report), report=report.as_dict())
+
+
+class TableGroup(TyperGroup):
+    """``load``: one subcommand a table, made from its filters when it is asked for."""
+
+    def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002 - typer's signature
+        """The tables there are."""
+        return list(tables.TABLES)
+
+    def get_command(self, ctx: object, cmd_name: str) -> TyperCommand | None:  # noqa: ARG002 - typer's signature
+        """The command that loads one table."""
+        return _load_command(cmd_name) if cmd_name in tables.TABLES else None
+
+
+load_app = typer.Typer(cls=TableGroup, no_args_is_help=True, help="Load a table and write it to standard output or a file.")
+app.add_typer(load_app, name="load")
+
+
+@load_app.callback()
+def _load_group() -> None:
+    """Load a table and write it to standard output or a file."""
+
+
+def _load_command(name: str) -> TyperCommand:
+    """The command for one table: its filters as options, then what every load takes."""
+    spec = tables.get(name)
+    filters = [field for field in dataclasses.fields(spec.filters) if field.metadata]
+
+    def load(**options: Any) -> None:
+        given = {field.name: options.pop(field.name) for field in filters}
+        _load(name, {key: value for key, value in given.items() if value is not None}, **options)
+
+    parameters = []
+    for field in filters:
+        flag = "bool" in str(field.type)
+        kind = bool | None if flag else str | None
+        note = " (known to official clients only)" if field.metadata["experimental"] else ""
+        flags = f"--{field.name.replace('_', '-')}"
+        option = typer.Option(
+            f"{flags}/--no-{flags[2:]}" if flag else flags, help=field.metadata["about"] + note, show_default=False
+        )
+        parameters.append(_parameter(field.name, Annotated[kind, option], None))
+    common = inspect.signature(_load, eval_str=True).parameters.values()
+    parameters += [parameter for parameter in common if parameter.name not in {"name", "filters"}]
+    load.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    load.__doc__ = f"{spec.about} One row each, all that match or an error."
+    one = typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+    )
+    one.command(name=name)(load)
+    command = typer.main.get_command(one)
+    assert isinstance(command, TyperCommand)  # noqa: S101 - one function makes one command
+    return command
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _load(  # noqa: PLR0913 - the options of the command
+    name: str,
+    filters: dict[str, Any],
+    *,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first rows (newest first, or by --sort).", show_default=False)
+    ] = None,
+    created_since: Annotated[
+        str | None, typer.Option(help="Only rows created since: a date or an instant, UTC.", show_default=False)
+    ] = None,
+    on_invalid: InvalidOption = "raise",
+    form: Annotated[
+        Format | None, typer.Option("--format", "-f", help="Default: a table on a terminal, else csv.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file instead, all or nothing.", show_default=False)
+    ] = None,
+    raw_csv: Annotated[bool, typer.Option("--raw-csv", help="Do not prefix cells that a spreadsheet would run.")] = False,
+    log_format: LogOption = LogFormat.text,
+) -> None:
+    with speaking(log_format) as voice:
+        from tallyfy_frames import pipeline  # noqa: PLC0415 - heavy: only when something is loaded
+        from tallyfy_frames.report import LoadReport  # noqa: PLC0415
+
+        report = LoadReport()
+        progress = None if log_format is LogFormat.text else False
+        frame = pipeline.load(
+            name, filters, limit=limit, created_since=created_since, on_invalid=on_invalid, progress=progress, report=report,  # type: ignore[arg-type]
+        )  # fmt: skip
+        if report.rows_quarantined:
+            voice.say("warning", f"{report.rows_quarantined} rows broke the contract and were left out")
+        _put(frame, form, output, raw_csv=raw_csv)
+        summary(voice, report)
+
+
+def _put(frame: pl.DataFrame, form: Format | None, output: Path | None, *, raw_csv: bool) -> None:
+    """Write the whole frame, once it is there."""
+    from tallyfy_frames.sinks import atomic, stream  # noqa: PLC0415
+
+    if output is not None:
+        with atomic.replacing(output) as file:
+            stream.write(frame, file, form or Format.csv, raw_csv=raw_csv)
+    elif form is None and sys.stdout.isatty():
+        typer.echo(printable(str(frame)))
+    elif sys.stdout.isatty() and form is not Format.parquet:
+        typer.echo(printable(stream.as_text(frame, form or Format.csv, raw_csv=raw_csv)))
+    else:
+        stream.write(frame, sys.stdout.buffer, form or Format.csv, raw_csv=raw_csv)
+        sys.stdout.flush()
+
+
+@app.command()
+def snapshot(  # noqa: PLR0913 - the options of the command
+    root: Annotated[Path, typer.Argument(help="The folder that holds the snapshots; made if it is not there.")],
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", help="A table to include; repeat for more. Default: runs.", show_default=False),
+    ] = None,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", help="A filter of runs, NAME=VALUE; repeat for more.", show_default=False)
+    ] = None,
+    on_invalid: InvalidOption = "raise",
+    allow_shrink: Annotated[
+        bool, typer.Option("--allow-shrink", help="Publish although rows fell by more than 10 %, or the token's user changed.")
+    ] = False,
+    log_format: LogOption = LogFormat.text,
+) -> None:
+    """Publish a snapshot as Parquet, partitioned by status: all of it, or nothing."""
+    with speaking(log_format) as voice:
+        given = dict(_named(text) for text in filters or ())
+        from tallyfy_frames.lake.snapshot import write_snapshot  # noqa: PLC0415 - heavy
+
+        manifest = write_snapshot(
+            root,
+            given,
+            tables=table or ("runs",),
+            on_invalid=on_invalid,  # type: ignore[arg-type]  # checked there, with a better message
+            allow_shrink=allow_shrink,
+            progress=None if log_format is LogFormat.text else False,
+        )
+        for name, entry in manifest.tables.items():
+            quarantined = f", {sum(file.rows for file in entry.quarantined)} quarantined" if entry.quarantined else ""
+            voice.say("info", f"{name}: {entry.rows} rows{quarantined}, proof: {entry.report['proof']}", report=entry.report)
+        voice.say("info", f"published {manifest.folder}", snapshot=manifest.snapshot, rows=manifest.rows)
+        typer.echo(str(manifest.folder))
+
+
+def _named(text: str) -> tuple[str, Any]:
+    """``NAME=VALUE``; the words true and false are flags."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise FilterError(f"a filter is NAME=VALUE, not {text!r}")
+    return name, {"true": True, "false": False}.get(value, value)
+
+
+@app.command(name="tables")
+def show_tables(
+    name: Annotated[str | None, typer.Argument(help="A table; without one, the tables there are.", show_default=False)] = None,
+    log_format: LogOption = LogFormat.text,
+) -> None:
+    """The tables there are, or one table's columns: type, meaning, unit, class and source."""
+    with speaking(log_format):
+        from rich.console import Console  # noqa: PLC0415 - heavy
+        from rich.table import Table  # noqa: PLC0415
+
+        console = Console()
+        if name is None:
+            for known in tables.TABLES:
+                typer.echo(f"{known}\t{tables.get(known).about}")
+            return
+        spec = tables.get(name)
+        if not sys.stdout.isatty():
+            for column in spec.columns:
+                cells = (column.name, str(column.dtype), column.kind, column.unit or "", ",".join(column.sources), column.about)
+                typer.echo("\t".join(cells))
+            return
+        grid = Table("column", "type", "null", "class", "unit", "source", "meaning", title=spec.about)
+        for column in spec.columns:
+            grid.add_row(
+                column.name, str(column.dtype), "" if column.nullable else "never", column.kind, column.unit or "",
+                ", ".join(column.sources), column.about,
+            )  # fmt: skip
+        console.print(grid)
+
+
+@app.command()
+def doctor(log_format: LogOption = LogFormat.text) -> None:
+    """Check address, token, organization and rights, and say what to do next."""
+    with speaking(log_format) as voice:
+        from tallyfy_frames.doctor import examine  # noqa: PLC0415 - heavy
+        from tallyfy_frames.settings import Settings  # noqa: PLC0415
+
+        try:
+            settings = Settings.from_env()
+        except SettingsError as error:
+            voice.say("info", "✗ settings")
+            raise error from None
+        for finding in examine(settings):
+            mark = "✓" if finding.error is None else "✗"
+            voice.say("info", f"{mark} {finding.what}: {finding.found}", check=finding.what, ok=finding.error is None)
+            if finding.error is not None:
+                raise finding.error
+            if finding.advice:
+                voice.say("info", f"  → {finding.advice}")
+
+
+@app.command()
+def sandbox(  # noqa: PLR0913 - the options of the command
+    seed: Annotated[int, typer.Option(help="Another seed is another organization.")] = 1,
+    runs: Annotated[int, typer.Option(min=0, help="How many runs it has.")] = 250,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="NAME[@FIRST[xTIMES|+]]; repeat for more. 'list' names them.", show_default=False)
+    ] = None,
+    quirk: Annotated[
+        list[str] | None,
+        typer.Option(help="Another reading of the sources; repeat for more. 'list' names them.", show_default=False),
+    ] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(help="COUNT/SECONDS, a sliding window; repeat for more.", show_default=False)
+    ] = None,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Added to every answer.")] = 0,
+    log_format: LogOption = LogFormat.text,
+) -> None:
+    """Serve a stand-in for the API on loopback, as unkind as the real one, until interrupted."""
+    from tallyfy_frames.sandbox import FAULTS, QUIRKS, Sandbox, World  # noqa: PLC0415
+
+    for given, known in ((fault, FAULTS), (quirk, QUIRKS)):
+        if given == ["list"]:
+            for name, meaning in known.items():
+                typer.echo(f"{name}\t{meaning}")
+            return
+    with speaking(log_format) as voice:
+        try:
+            server = Sandbox(
+                World(seed, runs), faults=fault or (), quirks=quirk or (), limits=limit or (), latency_ms=latency_ms, port=port
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        except OSError as error:
+            raise UsageError(f"cannot listen on port {port}: {error.strerror}", hint="choose another --port") from None
+        for name, value in server.environment.items():
+            typer.echo(f"export {name}={value}")
+        typer.echo("ready")
+        sys.stdout.flush()
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve()
+        voice.say("info", f"{len(server.requests)} requests served")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to put the snapshot and the picture.")] = Path("demo"),
+    runs: Annotated[int, typer.Option(min=1, help="How many runs the sandbox has.")] = 1000,
+    log_format: LogOption = LogFormat.text,
+) -> None:
+    """See it work without a token: sandbox, real HTTP, a snapshot, a table and a picture."""
+    with speaking(log_format):
+        from tallyfy_frames.demo import run_demo  # noqa: PLC0415 - heavy
+
+        run_demo(folder, runs)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Say the version and stop.")] = False) -> None:
+    if version:
+        typer.echo(f"tallyfy-frames {__version__}")
+        raise typer.Exit

@@ -1,0 +1,83 @@
+"""Looks at address, token, organization and rights, and says what to do next. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tallyfy_frames.api import protocol
+from tallyfy_frames.api.transport import Client
+from tallyfy_frames.errors import AuthError, NotFound, SettingsError, TallyfyFramesError
+from tallyfy_frames.settings import ORG_HINT, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at; ``error`` if it is not well, ``advice`` if there is something to do."""
+
+    what: str
+    found: str
+    error: TallyfyFramesError | None = None
+    advice: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Findings in the order of looking; the first with an error is the last."""
+    yield Finding("settings", f"organization {settings.org_id} at {settings.base_url}")
+    with Client(settings) as client:
+        for look in (_address_and_token, _organization, _rights, _runs):
+            try:
+                yield look(client, settings)
+            except TallyfyFramesError as error:
+                yield Finding(look.__name__.strip("_").replace("_", " "), error.what, error, error.hint or "")
+                return
+
+
+def _ask(client: Client, *path: str) -> Any:
+    return client.ask(protocol.Request(path), protocol.read_item)
+
+
+def _address_and_token(client: Client, _settings: Settings) -> Finding:
+    try:
+        _ask(client, "me")
+    except (NotFound, AuthError) as error:
+        if error.where.get("status") == 401:
+            raise
+        # Some tokens may not read this route: the next looks tell more.
+        return Finding("address and token", "the address answers; the token's user is not told")
+    return Finding("address and token", "the address answers and the token is accepted")
+
+
+def _organization(client: Client, settings: Settings) -> Finding:
+    try:
+        listed = _ask(client, "me", "organizations")
+    except (NotFound, AuthError):
+        return Finding("organization", "the API does not list this token's organizations")
+    names = {str(org.get("id")): str(org.get("name")) for org in listed if isinstance(org, dict)}
+    if settings.org_id not in names:
+        known = ", ".join(names) or "none"
+        raise SettingsError(f"the token's user is not in {settings.org_id}, but in: {known}", hint=ORG_HINT)
+    return Finding("organization", f"{names[settings.org_id]} ({settings.org_id})")
+
+
+def _rights(client: Client, settings: Settings) -> Finding:
+    try:
+        me = _ask(client, *protocol.organization(settings.org_id, "me"))
+    except (NotFound, AuthError):
+        return Finding("rights", "the API does not tell", advice="compare the number of runs with what the app shows")
+    role = str(me.get("role") or me.get("type") or "unknown") if isinstance(me, dict) else "unknown"
+    advice = "" if role.lower() == "admin" else "only administrators see every run: rows may be missing with no error"
+    return Finding("rights", f"role {role}", advice=advice)
+
+
+def _runs(client: Client, settings: Settings) -> Finding:
+    request = protocol.list_request(protocol.organization(settings.org_id, "runs"), {}, page=1, per_page=1, sort=None)
+
+    def read(asked: protocol.Request, reply: protocol.Reply) -> protocol.Page:
+        return protocol.read_page(asked, reply, page=1, per_page=1, now=datetime.now(UTC))
+
+    total = client.ask(request, read).stated.total
+    count = "an unstated number of" if total is None else f"{total:,}"
+    return Finding("runs", f"{count} runs that are not archived", advice="tallyfy-frames load runs --limit 5")

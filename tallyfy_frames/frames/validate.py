@@ -1,0 +1,103 @@
+"""A flat frame → the same, held to the table's contract; decides what becomes of rows that break it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import pandera.polars as pa
+import polars as pl
+from pandera.errors import SchemaErrors
+
+from tallyfy_frames.errors import ContractError
+
+OnInvalid: TypeAlias = Literal["raise", "null", "quarantine"]
+ON_INVALID: Final = ("raise", "null", "quarantine")
+SHOWN_MAX: Final = 10  # cells listed in an error
+
+Breach: TypeAlias = tuple[int, str, str]  # row, column, reason
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Valid rows, and which of the rows given were set aside, with their reasons."""
+
+    frame: pl.DataFrame
+    set_aside: Mapping[int, Sequence[tuple[str, str]]]  # row → (column, reason) …
+    nulled: Sequence[Breach]
+
+
+def validate(  # noqa: PLR0913 - the frame, its contract, and what to do
+    frame: pl.DataFrame,
+    contract: pa.DataFrameSchema,
+    faults: Iterable[Breach],
+    *,
+    on_invalid: OnInvalid,
+    key: str,
+    table: str,
+) -> Checked:
+    """Hold ``frame`` to ``contract``. ``faults`` are cells that could not be read, and are null in it already.
+
+    ``raise``: ``ContractError`` names up to ten cells by row key and column, never the value. ``null``: such cells become
+    null, and rows where the contract allows no null are set aside. ``quarantine``: every such row is set aside.
+    """
+    breaches = [*faults]
+    known = {(row, column) for row, column, _ in breaches}
+    breaches += [breach for breach in _breaches(frame, contract) if breach[:2] not in known]
+    if not breaches:
+        return Checked(frame, {}, ())
+    if on_invalid == "raise":
+        raise _error(frame, breaches, key=key, table=table)
+    apart: dict[int, list[tuple[str, str]]] = {}
+    nulled: list[Breach] = []
+    for row, column, reason in breaches:
+        if on_invalid == "quarantine" or not contract.columns[column].nullable:
+            apart.setdefault(row, []).append((column, reason))
+        else:
+            nulled.append((row, column, reason))
+    nulled = [breach for breach in nulled if breach[0] not in apart]
+    for column in {column for _, column, _ in nulled}:
+        rows = [row for row, name, _ in nulled if name == column]
+        frame = frame.with_columns(pl.when(pl.int_range(pl.len()).is_in(rows).not_()).then(pl.col(column)).alias(column))
+    kept = frame.filter(pl.int_range(pl.len()).is_in(list(apart)).not_()) if apart else frame
+    leftover = _breaches(kept, contract)
+    if leftover:
+        raise _error(kept, leftover, key=key, table=table)
+    return Checked(kept, apart, nulled)
+
+
+def _breaches(frame: pl.DataFrame, contract: pa.DataFrameSchema) -> list[Breach]:
+    """Every cell that breaks the contract, by row number. Types that are not the column's are a bug here, and raise."""
+    try:
+        contract.validate(frame, lazy=True)
+    except SchemaErrors as errors:
+        found: list[Breach] = []
+        for case in errors.failure_cases.select("column", "check", "index").iter_rows(named=True):
+            if case["index"] is None:  # a column that is missing, misplaced or of the wrong type
+                what = f"the frame does not have the contract's columns: {case['column']} fails {case['check']}"
+                raise ContractError(what, table=contract.name) from None
+            found.append((case["index"], case["column"], _reason(case["check"])))
+        return sorted(set(found))
+    return []
+
+
+def _reason(check: str) -> str:
+    words = {"not_nullable": "missing", "field_uniqueness": "the same as another row's"}
+    if check.startswith("greater_than_or_equal_to"):
+        return "below its least value"
+    if check.startswith("less_than_or_equal_to"):
+        return "above its greatest value"
+    return words.get(check, check)
+
+
+def _error(frame: pl.DataFrame, breaches: Sequence[Breach], *, key: str, table: str) -> ContractError:
+    keys = frame[key].to_list()
+    cells = [f"{keys[row] if keys[row] is not None else 'row ' + str(row + 1)}.{column}: {reason}"
+             for row, column, reason in breaches[:SHOWN_MAX]]  # fmt: skip
+    more = len(breaches) - len(cells)
+    return ContractError(
+        f"{len(breaches)} {'value breaks' if len(breaches) == 1 else 'values break'} the contract of {table}",
+        cells="; ".join(cells) + (f"; and {more} more" if more else ""),
+        hint="on_invalid='null' or 'quarantine' reads the rest",
+    )

@@ -1,0 +1,1 @@
+"""Snapshots over time: staged, checked, published by one rename, read back."""

@@ -1,0 +1,307 @@
+"""Publishes snapshots and reads them back.
+
+A snapshot is written into a staging folder, checked against the rows that were read, renamed into place, and published by
+switching the symlink ``current`` in one rename. Until then readers see the one before; a crash leaves it in place.
+
+    ROOT/snapshots/<UTC>-<id>/manifest.json
+    ROOT/snapshots/<UTC>-<id>/runs/status=active/<id>-0.parquet
+    ROOT/current → snapshots/<UTC>-<id>
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from tallyfy_frames import pipeline, tables
+from tallyfy_frames._version import __version__
+from tallyfy_frames.contracts import CONTRACT_VERSION
+from tallyfy_frames.errors import ShrinkRefused, SinkError, UsageError
+from tallyfy_frames.frames.validate import OnInvalid
+from tallyfy_frames.lake.lock import LOCK_NAME, locked
+from tallyfy_frames.lake.manifest import MANIFEST_NAME, Manifest, TableEntry
+from tallyfy_frames.progress import ProgressOption
+from tallyfy_frames.report import LoadReport
+from tallyfy_frames.settings import Settings
+from tallyfy_frames.sinks.atomic import refusals, sync_folder, write_text
+from tallyfy_frames.sinks.parquet import ParquetSink, Written, write_quarantine
+from tallyfy_frames.tables._table import Filters, Table
+
+FILTERED: Final = "runs"  # the table that a snapshot's filters are about
+SHRINK_MAX: Final = 0.10  # of the current snapshot's rows: more is a token with fewer rights, until someone says otherwise
+SNAPSHOTS: Final = "snapshots"
+CURRENT: Final = "current"
+STAGING: Final = ".staging-"
+
+
+def write_snapshot(  # noqa: PLR0913 - the public face
+    root: str | Path,
+    filters: Filters | Mapping[str, Any] | None = None,
+    *,
+    tables: Sequence[str] = ("runs",),
+    settings: Settings | None = None,
+    on_invalid: OnInvalid = "raise",
+    allow_shrink: bool = False,
+    progress: ProgressOption = None,
+    report: LoadReport | None = None,
+) -> Manifest:
+    """Read ``tables`` and publish them together under ``root``, or publish nothing.
+
+    ``filters`` are those of runs; archived runs are included unless they say otherwise. Rows are streamed: memory grows only
+    by the ids. ``report`` is filled in place for the last table; the manifest holds one for each.
+
+    Raises what a load raises; ``LockHeld`` while another job writes to ``root``; ``ShrinkRefused`` if rows fall by more than
+    10 % against the current snapshot, or the token belongs to another user than it had, unless ``allow_shrink``;
+    ``SinkError`` for a root that is unwritable, full, another organization's, or holds something else.
+    """
+    settings = settings or Settings.from_env()
+    root = Path(root)
+    jobs = _jobs(tables, filters)
+    _prepare(root)
+    with locked(root):
+        return _Publishing(root, settings, jobs, allow_shrink).run(on_invalid, progress, report)
+
+
+def read_snapshot(root: str | Path, table: str = "runs", *, at: datetime | str | None = None) -> pl.LazyFrame:
+    """A table of the current snapshot under ``root``, lazily, with the table's fixed columns; rows in no promised order.
+
+    ``at`` is a snapshot's name, or an instant (a ``datetime``, or ISO text): the newest snapshot that is not younger. The
+    snapshot is resolved once: a later one does not change what this frame reads. Raises ``SinkError`` if there is none.
+    """
+    manifest = read_manifest(root, at=at)
+    spec = _spec(table)
+    if table not in manifest.tables:
+        hint = f"it holds {', '.join(manifest.tables)}"
+        raise SinkError(f"the snapshot has no table {table!r}", path=manifest.folder, hint=hint)
+    entry = manifest.tables[table]
+    places = [manifest.folder / table / file.path for file in entry.files]
+    if not places:
+        return pl.LazyFrame(schema=spec.schema)
+    missing = [place for place in places if not place.exists()]
+    if missing:
+        raise SinkError("a file of the snapshot is gone", path=missing[0], hint="read another snapshot with at=")
+    return _scan(spec, places)
+
+
+def read_manifest(root: str | Path, *, at: datetime | str | None = None) -> Manifest:
+    """The manifest of the current snapshot under ``root``, or of the one that ``at`` names as for :func:`read_snapshot`."""
+    root = Path(root)
+    if at is None:
+        folder = _current(root)
+        if folder is None:
+            raise SinkError("there is no snapshot here", path=root, hint=f"tallyfy-frames snapshot {root}")
+        return Manifest.read(folder)
+    names = sorted(entry.name for entry in (root / SNAPSHOTS).glob("[!.]*")) if (root / SNAPSHOTS).is_dir() else []
+    if isinstance(at, str) and at in names:
+        return Manifest.read(root / SNAPSHOTS / at)
+    limit = _stamp(at)
+    older = [name for name in names if name.partition("-")[0] <= limit]
+    if not older:
+        raise SinkError(f"no snapshot is as old as {at}", path=root, hint=f"the oldest is {names[0]}" if names else None)
+    return Manifest.read(root / SNAPSHOTS / older[-1])
+
+
+def _stamp(at: datetime | str) -> str:
+    """An instant as the names of snapshots begin."""
+    try:
+        moment = datetime.fromisoformat(at) if isinstance(at, str) else at
+    except ValueError:
+        raise UsageError(f"at={at!r} is neither a snapshot here nor an instant") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _scan(spec: Table, places: Sequence[Path]) -> pl.LazyFrame:
+    """Files of one table as a lazy frame in the table's order; the partition column comes from their folders."""
+    own = pl.Schema({name: dtype for name, dtype in spec.schema.items() if name != spec.partition})
+    hive = {spec.partition: pl.String()} if spec.partition else None
+    scanned = pl.scan_parquet(
+        list(places), glob=False, hive_partitioning=hive is not None, hive_schema=hive, schema=own,
+        missing_columns="insert", extra_columns="ignore",
+    )  # fmt: skip
+    return scanned.select(spec.schema.names())
+
+
+def _spec(name: str) -> Table:
+    return tables.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _TableJob:
+    """A table to read, and which of its rows."""
+
+    spec: Table
+    filters: Filters
+
+
+def _jobs(names: Sequence[str], filters: Filters | Mapping[str, Any] | None) -> list[_TableJob]:
+    if not names or len(set(names)) < len(names):
+        raise UsageError("tables must name at least one table, each once", hint=f"there are {', '.join(tables.TABLES)}")
+    if filters and FILTERED not in names:
+        raise UsageError(f"filters are those of {FILTERED}, which is not among the tables")
+    jobs = []
+    for name in names:
+        spec = _spec(name)
+        given = spec.filters.parse(filters if name == FILTERED else None)
+        defaults = {key: value for key, value in spec.filters.snapshot_defaults.items() if getattr(given, key) is None}
+        jobs.append(_TableJob(spec, replace(given, **defaults)))
+    return jobs
+
+
+def _prepare(root: Path) -> None:
+    """Make the root, unless it is something else's."""
+    with refusals(root):
+        if root.exists() and not root.is_dir():
+            raise SinkError("the root is a file", path=root, hint="name a folder")
+        root.mkdir(parents=True, exist_ok=True)
+        if not (root / SNAPSHOTS).exists():
+            others = sorted(entry.name for entry in root.iterdir() if entry.name != LOCK_NAME)
+            if others:
+                what = f"the root holds something else: {', '.join(others[:3])}"
+                raise SinkError(what, path=root, hint="name a new or empty folder")
+
+
+def _current(root: Path) -> Path | None:
+    """The published snapshot, resolved now; None if there is none."""
+    try:
+        return root / (root / CURRENT).readlink()
+    except OSError:
+        return None
+
+
+class _Publishing:
+    """One snapshot on its way, under the lock."""
+
+    def __init__(self, root: Path, settings: Settings, jobs: Sequence[_TableJob], allow_shrink: bool) -> None:  # noqa: FBT001
+        self.root = root
+        self.settings = settings
+        self.jobs = jobs
+        self.allow_shrink = allow_shrink
+        self.id = secrets.token_hex(4)
+        self.created_at = datetime.now(UTC)
+        self.name = f"{_stamp(self.created_at)}-{self.id}"
+        self.staging = root / SNAPSHOTS / f"{STAGING}{self.name}"
+
+    def run(self, on_invalid: OnInvalid, progress: ProgressOption, report: LoadReport | None) -> Manifest:
+        """Stage, check, publish; on any failure the staging folder goes and the current snapshot stays."""
+        folder = _current(self.root)
+        before = Manifest.read(folder) if folder is not None else None
+        self.refuse_other_organization(before)
+        with refusals(self.root):
+            for left_over in (self.root / SNAPSHOTS).glob(f"{STAGING}*"):
+                shutil.rmtree(left_over)
+            self.staging.mkdir(parents=True)
+        try:
+            token_user = pipeline.token_user(self.settings)
+            entries = {job.spec.name: self.stage(job, on_invalid, progress, _fresh(report)) for job in self.jobs}
+            manifest = Manifest(
+                snapshot=self.name,
+                created_at=self.created_at.isoformat(),
+                organization_id=self.settings.org_id,
+                base_url=self.settings.base_url,
+                token_user=token_user,
+                filters=next((job.filters.given() for job in self.jobs if job.spec.name == FILTERED), {}),
+                tables=entries,
+                previous=None if before is None else before.snapshot,
+                tallyfy_frames=__version__,
+                folder=self.root / SNAPSHOTS / self.name,
+            )
+            if before is not None and not self.allow_shrink:
+                refuse_shrink(before, manifest)
+            self.publish(manifest)
+        except BaseException:
+            shutil.rmtree(self.staging, ignore_errors=True)
+            raise
+        return manifest
+
+    def refuse_other_organization(self, before: Manifest | None) -> None:
+        """A root is one organization's: mixing two would look like a great change."""
+        if before is not None and before.organization_id != self.settings.org_id:
+            what = f"the root holds snapshots of organization {before.organization_id}"
+            raise SinkError(what, path=self.root, hint="name another root for each organization")
+
+    def stage(self, job: _TableJob, on_invalid: OnInvalid, progress: ProgressOption, report: LoadReport) -> TableEntry:
+        """Stream one table into the staging folder, and check what arrived there."""
+        spec = job.spec
+        folder = self.staging / spec.name
+        rows, digest = 0, 0
+        with ParquetSink(folder, spec, self.id) as sink:
+            for frame in pipeline.iter_table(
+                spec.name, job.filters, settings=self.settings, on_invalid=on_invalid, progress=progress, report=report
+            ):
+                sink.write(frame)
+                rows += frame.height
+                digest = (digest + _digest(frame[spec.key])) % 2**64
+            files = sink.finish()
+        self.check(spec, folder, files, rows, digest)
+        quarantined: tuple[Written, ...] = ()
+        if report.quarantined is not None and report.quarantined.height:
+            place = self.staging / "quarantine" / f"{spec.name}-{self.id}.parquet"
+            quarantined = (write_quarantine(report.quarantined, place, self.staging),)
+        return TableEntry(
+            rows=rows,
+            key=spec.key,
+            partition=spec.partition,
+            contract_version=CONTRACT_VERSION,
+            files=tuple(files),
+            quarantined=quarantined,
+            report=report.as_dict(),
+        )
+
+    def check(self, spec: Table, folder: Path, files: Sequence[Written], rows: int, digest: int) -> None:
+        """The files must hold the very rows that were read, each key once."""
+        if not files:
+            found = (0, 0, 0)
+        else:
+            keys = _scan(spec, [folder / file.path for file in files]).select(spec.key).collect()[spec.key]
+            found = (len(keys), keys.n_unique(), _digest(keys))
+        if found != (rows, rows, digest) or sum(file.rows for file in files) != rows:
+            what = f"the files of {spec.name} do not hold the rows that were read"
+            raise SinkError(what, path=folder, read=rows, written=found[0], distinct=found[1], hint="check the disk")
+
+    def publish(self, manifest: Manifest) -> None:
+        """Rename the staging folder into place, then switch ``current``."""
+        with refusals(self.staging):
+            write_text(self.staging / MANIFEST_NAME, manifest.text())
+            for folder, _, _ in os.walk(self.staging):
+                sync_folder(Path(folder))
+            self.staging.rename(manifest.folder)
+            sync_folder(manifest.folder.parent)
+            link = self.root / f".{CURRENT}-{self.id}"
+            link.symlink_to(Path(SNAPSHOTS) / self.name)
+            link.replace(self.root / CURRENT)
+            sync_folder(self.root)
+
+
+def _fresh(report: LoadReport | None) -> LoadReport:
+    """The caller's report, emptied; or a new one."""
+    if report is None:
+        return LoadReport()
+    for name, value in vars(LoadReport()).items():
+        setattr(report, name, value)
+    return report
+
+
+def _digest(keys: pl.Series) -> int:
+    """A sum over the keys' hashes: the same for the same keys in any order, and another if one is doubled."""
+    return int(keys.hash(seed=0).cast(pl.Int128).sum() or 0) % 2**64
+
+
+def refuse_shrink(before: Manifest, after: Manifest) -> None:
+    """Raise ``ShrinkRefused`` where ``after`` looks like less of the same: a token with fewer rights returns fewer rows."""
+    hint = "check the token's rights; allow_shrink=True (--allow-shrink) publishes it"
+    if before.token_user != after.token_user and None not in (before.token_user, after.token_user):
+        what = f"the token belongs to user {after.token_user}, the current snapshot was read by {before.token_user}"
+        raise ShrinkRefused(what, hint=hint)
+    for name, entry in before.tables.items():
+        now = after.tables[name].rows if name in after.tables else 0
+        if now < entry.rows * (1 - SHRINK_MAX):
+            raise ShrinkRefused(f"{name} would shrink from {entry.rows} to {now} rows", hint=hint)

@@ -1,0 +1,88 @@
+"""What a load did: counted while it runs, printed by the CLI, kept in manifests."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """How far a load is; totals are what the API stated last, and may be None or wrong."""
+
+    table: str
+    rows: int
+    total_rows: int | None
+    pages: int
+    total_pages: int | None
+    elapsed_s: float
+    done: bool = False
+
+
+@dataclass(kw_only=True)
+class LoadReport:
+    """Filled in place by a load; ``complete`` turns true only at its end. Instants are UTC.
+
+    ``proof`` says how far completeness is proven: ``seen`` (an answer showed the whole list), ``totals`` (every answer stated
+    the same total and exactly so many distinct rows came), ``limit`` or ``since`` (as many as were asked for).
+    """
+
+    table: str = ""
+    rows: int = 0
+    pages: int = 0
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0  # answers of 429
+    waited_s: float = 0.0  # because of them
+    received_bytes: int = 0  # bodies, decompressed
+    passes: int = 0  # readings of a list, from its first page on
+    duplicates_dropped: int = 0
+    values_coerced: dict[str, int] = field(default_factory=dict)  # by column: read from another shape
+    values_nulled: dict[str, int] = field(default_factory=dict)  # by column: no reading, made null (on_invalid="null")
+    rows_quarantined: int = 0
+    unknown_keys: dict[str, int] = field(default_factory=dict)  # by path: rows that had them
+    totals_stated: list[int] = field(default_factory=list)
+    proof: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    complete: bool = False
+    quarantined: pl.DataFrame | None = field(default=None, repr=False)  # id, reasons, row (JSON, secrets masked)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values; the quarantined rows themselves are left out."""
+        values = asdict(replace(self, quarantined=None))
+        del values["quarantined"]
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds from the first request to the end, or to now."""
+        if self.started_at is None:
+            return 0.0
+        return ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
+
+    def __str__(self) -> str:
+        """One line for people."""
+        parts = [
+            f"{self.rows} {self.table or 'rows'}",
+            f"{self.pages} pages",
+            f"{self.requests} requests",
+            f"{self.elapsed_s:.1f} s",
+            f"proof: {self.proof}" if self.complete else "incomplete",
+        ]
+        for count, words in (
+            (self.retries, "retries"),
+            (self.throttled, "throttled"),
+            (self.duplicates_dropped, "duplicates dropped"),
+            (sum(self.values_coerced.values()), "values coerced"),
+            (sum(self.values_nulled.values()), "values nulled"),
+            (self.rows_quarantined, "rows quarantined"),
+            (len(self.unknown_keys), "unknown keys"),
+        ):
+            if count:
+                parts.append(f"{count} {words}")
+        return ", ".join(parts)

@@ -1,0 +1,362 @@
+"""The sandbox's HTTP server: headers, limits and faults around ``routes.py``. The standard library alone.
+
+It demands what the real API demands (``Authorization``, ``Accept``, ``X-Tallyfy-Client``), answers errors in the variants
+that were seen, and keeps a log of requests for tests.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, ClassVar, Final, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from tallyfy_frames.sandbox.faults import EDITS, Fault
+from tallyfy_frames.sandbox.routes import QUIRKS, Refused, Routes
+from tallyfy_frames.sandbox.wire import Wire, http_date
+from tallyfy_frames.sandbox.world import World
+
+LIST_ROUTES: Final = frozenset({"runs", "users"})
+HTML: Final = b"<!DOCTYPE html><html><head><title>502</title></head><body><h1>Bad Gateway</h1><!-- %s --></body></html>"
+OVERSIZED_BYTES: Final = 200_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One request and what it got."""
+
+    at_s: float  # monotonic clock
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]  # names in lower case
+    status: int
+    fault: str | None
+
+
+class Limit:
+    """At most ``count`` accepted requests in any window of ``seconds``; refused ones do not count."""
+
+    def __init__(self, count: int, seconds: float) -> None:
+        """An empty window."""
+        self.count = count
+        self.seconds = seconds
+        self.accepted: deque[float] = deque()
+
+    @classmethod
+    def parse(cls, text: str) -> Limit:
+        """``COUNT/SECONDS``."""
+        count, _, seconds = text.partition("/")
+        try:
+            limit = cls(int(count), float(seconds))
+        except ValueError:
+            limit = cls(0, 0)
+        if limit.count < 1 or limit.seconds <= 0:
+            message = f"a limit is COUNT/SECONDS, such as 100/60, not {text!r}"
+            raise ValueError(message)
+        return limit
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until the next request would be accepted; 0 when one would be now."""
+        while self.accepted and self.accepted[0] <= now - self.seconds:
+            self.accepted.popleft()
+        return 0.0 if len(self.accepted) < self.count else self.accepted[0] + self.seconds - now
+
+
+@dataclass
+class Sandbox:
+    """A server on loopback over one world; a context manager that serves from a thread.
+
+    ``requests`` is the log. ``base_url``, ``token`` and ``org_id`` are what a client needs.
+    """
+
+    world: World = field(default_factory=World)
+    faults: Sequence[Fault | str] = ()
+    quirks: Collection[str] = ()
+    limits: Sequence[Limit | str] = ()
+    latency_ms: float = 0
+    slow_s: float = 5.0  # how long the fault "slow" is silent, and "drip" drips
+    plain: bool = False  # documented shapes only
+    foreign_origin: str = "http://127.0.0.1:9"  # where "foreign-next" and "foreign-redirect" point
+    host: str = "127.0.0.1"
+    port: int = 0
+    requests: list[Logged] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        """Check names, then bind."""
+        unknown = sorted(set(self.quirks) - set(QUIRKS))
+        if unknown:
+            message = f"no quirk {', '.join(unknown)}; there are {', '.join(QUIRKS)}"
+            raise ValueError(message)
+        self.faults = [Fault.parse(fault) if isinstance(fault, str) else fault for fault in self.faults]
+        self.limits = [Limit.parse(limit) if isinstance(limit, str) else limit for limit in self.limits]
+        self.lock = threading.Lock()
+        self.list_requests = 0
+        self.revoked = False
+        self.routes = Routes(self.world, Wire(self.world, self.quirks, plain=self.plain), self.quirks, lambda: self.base_url)
+        self.server = _Server((self.host, self.port), _Handler)
+        self.server.sandbox = self
+        self.thread: threading.Thread | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The address, with the prefix of ``go.tallyfy.com/api``; the same routes answer without it."""
+        return f"http://{self.host}:{self.server.server_address[1]}/api"
+
+    @property
+    def token(self) -> str:
+        """The one token it accepts."""
+        return self.world.token
+
+    @property
+    def org_id(self) -> str:
+        """The one organization it has."""
+        return self.world.org_id
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that point a client at it."""
+        return {"TALLYFY_ACCESS_TOKEN": self.token, "TALLYFY_ORG_ID": self.org_id, "TALLYFY_BASE_URL": self.base_url}
+
+    def serve(self) -> None:
+        """Serve until interrupted."""
+        self.server.serve_forever(poll_interval=0.05)
+
+    def __enter__(self) -> Self:
+        """Serve from a thread."""
+        self.thread = threading.Thread(target=self.serve, name="sandbox", daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop serving and free the port."""
+        self.server.shutdown()
+        self.server.server_close()
+
+    def admit(self, now: float) -> tuple[float, int | None]:
+        """Count a request against the limits: (seconds to wait or 0, requests left)."""
+        with self.lock:
+            limits: Iterable[Limit] = [limit for limit in self.limits if isinstance(limit, Limit)]
+            wait_s = max((limit.wait_s(now) for limit in limits), default=0.0)
+            if wait_s <= 0:
+                for limit in limits:
+                    limit.accepted.append(now)
+            left = min((limit.count - len(limit.accepted) for limit in limits), default=None)
+        return wait_s, left
+
+    def fault_for(self, path: Sequence[str]) -> str | None:
+        """The fault that strikes this request, if it asks for a list."""
+        if path[-1] not in LIST_ROUTES or path[0] != "organizations":
+            return None
+        with self.lock:
+            self.list_requests += 1
+            number = self.list_requests
+        return next((f.name for f in self.faults if isinstance(f, Fault) and f.strikes(number)), None)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    sandbox: Sandbox
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "tallyfy-frames-sandbox"
+    sys_version = ""
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    timeout = 60
+    server: _Server
+    error_pages: ClassVar[dict[int, str]] = {401: "Unauthenticated.", 404: "Not Found"}
+
+    def log_message(self, *_: object) -> None:
+        """Standard error stays quiet; ``Sandbox.requests`` is the log."""
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        sandbox = self.server.sandbox
+        split = urlsplit(self.path)
+        query = {name: value for name, value in parse_qsl(split.query.replace("+", "%2B"), keep_blank_values=True)}  # noqa: C416
+        path = [unquote(part) for part in split.path.split("/") if part]
+        if path[:1] == ["api"]:
+            path = path[1:]
+        if sandbox.latency_ms:
+            time.sleep(sandbox.latency_ms / 1000)
+        fault: str | None = None
+        try:
+            self.demand_headers()
+            self.demand_rights(path)
+            if path and path[-1] in LIST_ROUTES:
+                fault = sandbox.fault_for(path)
+            wait_s, left = sandbox.admit(time.monotonic())
+            if wait_s > 0:
+                status = self.refuse_pace(wait_s)
+            elif fault is not None and fault not in EDITS:
+                status = self.strike(fault, path, query)
+            else:
+                body = sandbox.routes.answer(path, query)
+                if fault is not None:
+                    body = self.edit(fault, body, path, query)
+                headers = {} if left is None else {"X-RateLimit-Remaining": str(left)}
+                status = self.send_json(200, body, headers)
+        except Refused as refused:
+            status = self.send_json(refused.status, refused.body)
+        sandbox.requests.append(
+            Logged(time.monotonic(), "GET", split.path, query, {k.lower(): v for k, v in self.headers.items()}, status, fault)
+        )
+
+    def demand_headers(self) -> None:
+        """The three headers; each one missing looks as it does in production."""
+        authorization = self.headers.get("Authorization", "")
+        if self.headers.get("Accept") != "application/json":
+            raise Refused(404, {"html": True})
+        if not self.headers.get("X-Tallyfy-Client"):
+            raise Refused(404, {"error": True, "message": "Endpoint not found", "code": "ENDPOINT_NOT_FOUND"})
+        if authorization != f"Bearer {self.server.sandbox.token}" or self.server.sandbox.revoked:
+            raise Refused(401, {"message": "Unauthenticated."})
+
+    def demand_rights(self, path: Sequence[str]) -> None:
+        """The token belongs to one organization."""
+        if path[:1] == ["organizations"] and (len(path) < 2 or path[1] != self.server.sandbox.org_id):
+            raise Refused(403, {"error": True, "message": "You do not belong to this organization."})
+
+    def refuse_pace(self, wait_s: float) -> int:
+        """429 until the window has room."""
+        body = {"message": "Too many requests.", "code": "RATE_LIMIT_EXCEEDED"}
+        return self.send_json(429, body, {"Retry-After": str(max(1, int(wait_s) + 1)), "X-RateLimit-Remaining": "0"})
+
+    def send_json(self, status: int, body: object, headers: Mapping[str, str] | None = None) -> int:
+        """JSON with its headers, in one piece; an error to a client that accepts anything is HTML."""
+        if isinstance(body, Mapping) and body.get("html"):
+            return self.send_bytes(status, HTML % b"Not Found", "text/html; charset=UTF-8")
+        data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        return self.send_bytes(status, data, "application/json", headers)
+
+    def send_bytes(self, status: int, data: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> int:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("X-Request-Id", f"sandbox-{len(self.server.sandbox.requests) + 1}")
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+        self.wfile.flush()
+        return status
+
+    def strike(self, fault: str, path: Sequence[str], query: Mapping[str, str]) -> int:  # noqa: C901, PLR0911, PLR0912
+        """An answer replaced, cut or withheld."""
+        sandbox = self.server.sandbox
+        too_many = {"message": "Too many requests.", "code": "RATE_LIMIT_EXCEEDED"}
+        now = datetime.now(UTC)
+        match fault:
+            case "429-seconds":
+                return self.send_json(429, too_many, {"Retry-After": "1"})
+            case "429-date":
+                return self.send_json(429, too_many, {"Retry-After": http_date(now + timedelta(seconds=2))})
+            case "429-hour":
+                hourly = {"message": "The hourly limit of this organization is used up.", "code": "RATE_LIMIT_EXCEEDED"}
+                return self.send_json(429, hourly, {"Retry-After": "3000"})
+            case "429-garbage":
+                return self.send_json(429, too_many, {"Retry-After": "soon"})
+            case "html-502":
+                return self.send_bytes(502, HTML % b"upstream", "text/html")
+            case "sql-500":
+                message = "SQLSTATE[42S22]: Column not found (SQL: select * from secret_table)"
+                return self.send_json(500, {"message": message})
+            case "html-200":
+                return self.send_bytes(200, HTML % b"maintenance", "text/html")
+            case "empty-body":
+                return self.send_bytes(200, b"", "application/json")
+            case "error-200":
+                return self.send_json(200, {"error": True, "message": "Something went wrong."})
+            case "echo-token":
+                return self.send_json(400, {"message": f"bad header: {self.headers['Authorization']}"})
+            case "foreign-redirect":
+                return self.send_bytes(302, b"", "text/html", {"Location": f"{sandbox.foreign_origin}{self.path}"})
+            case "token-revoked":
+                sandbox.revoked = True
+                return self.send_json(401, {"message": "Unauthenticated."})
+            case "reset":
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+                self.close_connection = True
+                return 0
+            case "oversized":
+                body = gzip.compress(b'{"data":["' + b"x" * OVERSIZED_BYTES + b'"]}', compresslevel=1)
+                return self.send_bytes(200, body, "application/json", {"Content-Encoding": "gzip"})
+        data = json.dumps(sandbox.routes.answer(path, query), ensure_ascii=False).encode()
+        match fault:
+            case "slow":
+                time.sleep(sandbox.slow_s)
+                return self.send_bytes(200, data, "application/json")
+            case "half-json":
+                return self.send_bytes(200, data[: len(data) // 2], "application/json")
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.flush()
+        if fault == "drip":
+            for position in range(20):
+                self.wfile.write(data[position : position + 1])
+                self.wfile.flush()
+                time.sleep(sandbox.slow_s / 20)
+            self.wfile.write(data[20:])
+        else:  # cut-body
+            self.wfile.write(data[: len(data) // 2])
+            self.close_connection = True
+        self.wfile.flush()
+        return 200
+
+    def edit(self, fault: str, body: Any, path: Sequence[str], query: Mapping[str, str]) -> object:  # noqa: C901, PLR0912
+        """The finished answer, changed."""
+        rows, meta = body["data"], body["meta"]["pagination"]
+        match fault:
+            case "half-page":
+                body["data"] = rows[: len(rows) // 2]
+                meta["count"] = len(body["data"])
+            case "empty-page":
+                body["data"] = []
+                meta["count"] = 0
+            case "empty-list":
+                body["data"] = []
+                meta |= {"total": 0, "count": 0, "total_pages": 1, "links": []}
+            case "data-null":
+                return {"data": None}
+            case "foreign-next":
+                meta["links"] = {"next": f"{self.server.sandbox.foreign_origin}{self.path}"}
+            case "total-high":
+                meta["total"] += 3
+            case "total-low":
+                meta["total"] = max(0, meta["total"] - 3)
+            case "duplicate-row" if len(rows) > 1:
+                rows[0] = rows[-1]
+            case "wrong-page":
+                first = self.server.sandbox.routes.answer(path, {**query, "page": "1"})
+                body["data"] = first["data"] if isinstance(first, dict) else []
+            case "foreign-page":
+                meta["current_page"] += 1
+            case "broken-row" if rows:
+                rows[-1] = None
+            case "bad-cell" if rows:
+                rows[-1] = {**rows[-1], "increment_id": 1.5}
+            case "no-id" if rows:
+                rows[-1] = {name: value for name, value in rows[-1].items() if name != "id"}
+            case _:
+                pass
+        return body

@@ -1,0 +1,23 @@
+"""The registry: a table's name and where it is described. Descriptions load when first used (pandera takes its time)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final, cast
+
+from tallyfy_frames.errors import UsageError
+
+if TYPE_CHECKING:
+    from tallyfy_frames.tables._table import Table
+
+TABLES: Final = {
+    "runs": "tallyfy_frames.tables.runs",
+    "users": "tallyfy_frames.tables.users",
+}
+
+
+def get(name: str) -> Table:
+    """The table of this name; ``UsageError`` lists the names there are."""
+    if name not in TABLES:
+        raise UsageError(f"no table {name!r}", hint=f"the tables are {', '.join(TABLES)}")
+    return cast("Table", vars(importlib.import_module(TABLES[name]))[name.upper()])

@@ -1,0 +1,275 @@
+"""The few words a table file is written in: ``column``, ``parameter``, ``Rows``, ``Filters``, ``Table``.
+
+A table file states each column once: name, type, nullability, range, unit, description, class, and the path of its value in
+the API's JSON. The wire reader, the pandera schema, Parquet metadata, ``schemas/*.json`` and the CLI follow from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
+
+import pandera.polars as pa
+import polars as pl
+
+from tallyfy_frames.errors import FilterError
+
+ColumnClass: TypeAlias = Literal["data", "volatile", "provenance"]
+# How a JSON value is read; `frames/decode.py` has one reader for each.
+Reads: TypeAlias = Literal["text", "id", "int", "user_id", "float", "bool", "instant", "user_ids", "ids", "json", "stated"]
+Value: TypeAlias = str | int | bool | Sequence[str | int]
+
+READS_BY_DTYPE: Final[Mapping[object, Reads]] = {
+    pl.String: "text",
+    pl.Int64: "int",
+    pl.Float64: "float",
+    pl.Boolean: "bool",
+    pl.Datetime: "instant",
+}
+
+
+def column(  # noqa: PLR0913 - the facts of a column
+    *sources: str,
+    about: str,
+    kind: ColumnClass = "data",
+    reads: Reads | None = None,
+    unit: str | None = None,
+    nullable: bool = True,
+    unique: bool = False,
+    ge: float | None = None,
+    le: float | None = None,
+    words: Sequence[str] = (),
+    inner: object | None = None,
+) -> Any:
+    """A column: the JSON paths its value comes from (the first that is there counts), and what it means.
+
+    ``words`` are the values seen so far; they are told, not enforced, because the API adds words. ``inner`` is the type
+    of a list's items.
+    """
+    return pa.Field(
+        nullable=nullable,
+        unique=unique,
+        ge=ge,
+        le=le,
+        description=about,
+        dtype_kwargs=None if inner is None else {"inner": inner},
+        metadata={"sources": sources, "kind": kind, "reads": reads, "unit": unit, "ge": ge, "le": le, "words": tuple(words)},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What a table says of one of its columns."""
+
+    name: str
+    dtype: pl.DataType
+    sources: tuple[str, ...]
+    reads: Reads
+    kind: ColumnClass
+    unit: str | None
+    about: str
+    nullable: bool
+    unique: bool
+    ge: float | None
+    le: float | None
+    words: tuple[str, ...]
+
+
+class Rows(pa.DataFrameModel):
+    """Base of every table's rows: exactly these columns, in this order."""
+
+
+class Trailer(Rows):
+    """The columns that end every table: what else came, and how the row came to us."""
+
+    extra: pl.String = column(
+        about="JSON object of keys that this table does not know, by path; null if there were none", reads="json"
+    )
+    pagination_total: pl.Int64 = column(
+        "total", about="Rows in the whole list, as the page that held this row stated", kind="provenance", reads="stated", ge=0
+    )
+    pagination_count: pl.Int64 = column(
+        "count", about="Rows on that page, as it stated", kind="provenance", reads="stated", ge=0
+    )
+    pagination_per_page: pl.Int64 = column(
+        "per_page", about="Rows per page, as the page stated", kind="provenance", reads="stated", ge=0
+    )
+    pagination_current_page: pl.Int64 = column(
+        "current_page", about="The page's number, from 1", kind="provenance", reads="stated", ge=1
+    )
+    pagination_total_pages: pl.Int64 = column(
+        "total_pages", about="Pages in the whole list, as the page stated", kind="provenance", reads="stated", ge=0
+    )
+    organization_id: pl.String = column(
+        about="The organization that was read", kind="provenance", reads="stated", nullable=False
+    )
+    loaded_at: Annotated[pl.Datetime, "us", "UTC"] = column(
+        about="When the page that held this row arrived", kind="provenance", reads="stated", nullable=False
+    )
+
+
+def parameter(about: str, *, experimental: bool = False) -> Any:
+    """A filter's field: the API's parameter of the same name. Experimental: only official clients know it."""
+    return field(default=None, metadata={"about": about, "experimental": experimental})
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One list to read: query parameters by name, and what in its rows would show that the API ignored them."""
+
+    params: Mapping[str, Value]
+    contradictions: Mapping[str, pl.Expr] = field(default_factory=dict)  # by parameter; true where a row contradicts it
+
+
+# Ours to set, never a caller's filter, and where to set it instead.
+RESERVED: Final = {
+    "page": "pages are walked for you; limit= takes the first rows",
+    "per_page": "set settings.page_size",
+    "with": "name the tables you want with include=",
+    "without_pagination": "set settings.page_size; the API ignores this on some routes",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Base of a table's filters: fields are the API's own parameters; None means not set."""
+
+    aliases: ClassVar[Mapping[str, str]] = {}  # other names the API takes for the same thing
+    sorts: ClassVar[tuple[str, ...]] = ()
+    snapshot_defaults: ClassVar[Mapping[str, Any]] = {}  # what a snapshot sets where the caller does not
+
+    @classmethod
+    def parse(cls, given: Filters | Mapping[str, Any] | None) -> Self:
+        """Filters from a mapping with the same keys; ``FilterError`` names the near ones, since the API ignores typos."""
+        if given is None:
+            return cls()
+        if isinstance(given, cls):
+            return given
+        if not isinstance(given, Mapping):
+            message = f"filters are a mapping or {cls.__name__}, not {type(given).__name__}"
+            raise FilterError(message)
+        known = [spec.name for spec in dataclasses.fields(cls)]
+        for name in given:
+            if name not in known:
+                raise FilterError(f"no filter {name!r}", hint=cls._advice(name, known))
+        return cls(**given)
+
+    @classmethod
+    def _advice(cls, name: str, known: Collection[str]) -> str:
+        if name in RESERVED:
+            return RESERVED[name]
+        if name in cls.aliases:
+            return f"the API takes it for {cls.aliases[name]}: use that"
+        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+        return f"did you mean {' or '.join(near)}?" if near else f"the filters are {', '.join(known)}"
+
+    def __post_init__(self) -> None:
+        """Refuse values that the API would ignore: it would then return everything."""
+        for spec in dataclasses.fields(self):
+            value = getattr(self, spec.name)
+            if value is None:
+                continue
+            checked = _checked(spec.name, value, flag="bool" in str(spec.type), many="Sequence" in str(spec.type))
+            object.__setattr__(self, spec.name, checked)
+        sort = getattr(self, "sort", None)
+        if sort is not None and sort not in self.sorts:
+            raise FilterError(f"cannot sort by {sort!r}", hint=f"the API honours {', '.join(self.sorts)}")
+
+    def given(self) -> dict[str, Any]:
+        """What is set, by name."""
+        values = {spec.name: getattr(self, spec.name) for spec in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def listings(self) -> tuple[Listing, ...]:
+        """The lists whose union, by key, is what these filters ask for."""
+        return (Listing({name: value for name, value in self.given().items() if name != "sort"}),)
+
+
+def _checked(name: str, value: object, *, flag: bool, many: bool) -> Value:
+    if flag:
+        if isinstance(value, bool):
+            return value
+        raise FilterError(f"{name} must be True or False, not {value!r}")
+    if many:
+        parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else value
+        if not isinstance(parts, Collection):
+            raise FilterError(f"{name} must be a list or a comma-separated text, not {type(value).__name__}")
+        items = tuple(_item(name, part) for part in parts)
+        if not items:
+            raise FilterError(f"{name} is empty", hint="the API would ignore it and return everything; leave it out")
+        return items
+    return _item(name, value, inside_list=False)
+
+
+def _item(name: str, value: object, *, inside_list: bool = True) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise FilterError(f"{name} must be text, not {type(value).__name__}")
+    text = str(value).strip() if name != "q" else str(value)
+    if not text.strip():
+        raise FilterError(f"{name} is empty", hint="the API would ignore it and return everything; leave it out")
+    if name != "q" and "," in text:
+        hint = "a comma separates items" if inside_list else "this parameter takes one value"
+        raise FilterError(f"{name} holds a comma", hint=hint)
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table: where the API lists it, what its rows are, and how it may be filtered."""
+
+    name: str
+    path: str  # below organizations/{org}/
+    model: type[Rows]
+    filters: type[Filters]
+    key: str = "id"
+    order: str | None = None  # the parameter value that lists oldest first, by the column of the same name
+    partition: str | None = None  # the column that snapshots are partitioned by
+
+    @property
+    def about(self) -> str:
+        """One line on what a row is."""
+        return (self.model.__doc__ or "").strip().splitlines()[0]
+
+    @cached_property
+    def contract(self) -> pa.DataFrameSchema:
+        """The pandera schema: exactly the table's columns and the trailer's, in order."""
+        own, trailer = self.model.to_schema(), Trailer.to_schema()
+        return pa.DataFrameSchema({**own.columns, **trailer.columns}, name=self.name, strict=True, ordered=True)
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """Every column with what the table says of it."""
+        found = []
+        for name, spec in self.contract.columns.items():
+            facts = dict(spec.metadata or {})
+            dtype: pl.DataType = spec.dtype.type
+            found.append(
+                Column(
+                    name=name,
+                    dtype=dtype,
+                    sources=facts["sources"],
+                    reads=facts["reads"] or READS_BY_DTYPE[dtype.base_type()],
+                    kind=facts["kind"],
+                    unit=facts["unit"],
+                    about=spec.description or "",
+                    nullable=spec.nullable,
+                    unique=spec.unique,
+                    ge=facts["ge"],
+                    le=facts["le"],
+                    words=facts["words"],
+                )
+            )
+        return tuple(found)
+
+    @cached_property
+    def schema(self) -> pl.Schema:
+        """Names and types, in order, whatever the data."""
+        return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    def names(self, kind: ColumnClass) -> list[str]:
+        """The columns of one class."""
+        return [column.name for column in self.columns if column.kind == kind]

@@ -1,0 +1,36 @@
+"""What every test may ask for: a running sandbox, and settings that point at one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tallyfy_frames.sandbox import Sandbox
+from tallyfy_frames.settings import Settings
+
+# Retries in tests wait next to nothing; how long they wait in earnest is tested on its own.
+FAST = {"retry_wait_s": 0.001}
+
+
+def settings_for(sandbox: Sandbox, **changes: object) -> Settings:
+    return Settings(token=sandbox.token, org_id=sandbox.org_id, base_url=sandbox.base_url, **{**FAST, **changes})
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Sandbox]]:
+    """Start a sandbox; it stops with the test."""
+    with ExitStack() as stack:
+
+        def start(**options: object) -> Sandbox:
+            return stack.enter_context(Sandbox(**options))
+
+        yield start
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the caller's token, nor a proxy."""
+    for name in ("TALLYFY_ACCESS_TOKEN", "TALLYFY_ACCESS_TOKEN_FILE", "TALLYFY_ORG_ID", "TALLYFY_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
