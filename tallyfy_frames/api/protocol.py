@@ -6,11 +6,13 @@ fit the page the answer says it is. Whether the pages together make a whole list
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeAlias
 
@@ -164,7 +166,7 @@ def _stated(body: object) -> Stated:
 
 
 def _whole(value: object) -> int | None:
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
@@ -182,7 +184,9 @@ def read_item(request: Request, reply: Reply) -> Any:
 def _number(text: str) -> object:
     """A JSON number with a fraction: a float, unless that would change it; then its own text, kept to the digit."""
     value = float(text)
-    if len(text) <= 15 or repr(value) == text:  # a double holds 15 digits whatever they are
+    if len(text) <= 15 and "e" not in text.lower():  # a double holds 15 digits whatever they are
+        return value
+    if math.isfinite(value) and Decimal(repr(value)) == Decimal(text):
         return value
     return msgspec.Raw(text.encode())
 

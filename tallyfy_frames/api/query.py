@@ -7,6 +7,8 @@ from datetime import date, datetime
 from typing import TypeAlias
 from urllib.parse import quote
 
+from tallyfy_frames.errors import UsageError
+
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -34,5 +36,7 @@ def query_string(pairs: Pairs) -> str:
 
 
 def path(segments: Sequence[str]) -> str:
-    """Percent-encoded path below the base URL; e-mail addresses and status words stay inside their segment."""
+    """Percent-encoded path below the base URL; an e-mail address stays inside its segment."""
+    if any(segment in {"", ".", ".."} for segment in segments):
+        raise UsageError("a part of the address is empty or would climb out of it")
     return "/".join(quote(segment, safe="") for segment in segments)

@@ -16,6 +16,7 @@ Anything else is a :class:`Fault`: the cell becomes null here, and `validate.py`
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,6 +36,7 @@ NO_VALUE: Final = frozenset({"", "nan"})  # words for "nothing" where a number, 
 ZERO_DATE: Final = re.compile(r"(-0001|0000)-\d\d-\d\d.*")  # MySQL's zero date, and what PHP's Carbon makes of it
 INTEGER: Final = re.compile(r"[+-]?\d{1,19}")
 FLOAT: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
+ARRAY_KEY: Final = re.compile(r"[0-9]{1,9}")
 FLAGS: Final[Mapping[object, bool]] = {"1": True, "true": True, "0": False, "false": False}
 
 _ABSENT: Final = object()
@@ -265,15 +267,21 @@ def _float(value: Any) -> tuple[float | None, bool]:
             return float(value), False  # JSON has one kind of number
         raise _Unreadable("a whole number beyond a double's digits")
     if isinstance(value, msgspec.Raw):  # more digits than a double holds: the nearest one is the number meant
-        return float(bytes(value)), False
+        return _finite(float(bytes(value))), False
     if isinstance(value, str):
         word = value.strip()
         if word.lower() in NO_VALUE:
             return None, True
         if FLOAT.fullmatch(word):
-            return float(word), True
+            return _finite(float(word)), True
         raise _Unreadable("text that is no number")
     raise _Unreadable(f"{_kind(value)}, not a number")
+
+
+def _finite(number: float) -> float:
+    if math.isfinite(number):
+        return number
+    raise _Unreadable("a number beyond a double's range")
 
 
 def _bool(value: Any) -> tuple[bool | None, bool]:
@@ -301,7 +309,7 @@ def _items(value: Any) -> tuple[list[Any], bool]:
     if isinstance(value, dict):
         if value.keys() <= {"data", "meta"}:
             return _items(value.get("data") or [])[0], True
-        if value and all(key.isdecimal() for key in value):
+        if value and all(ARRAY_KEY.fullmatch(key) for key in value):
             return [value[key] for key in sorted(value, key=int)], True
         if not value:
             return [], True

@@ -1,0 +1,49 @@
+"""Instants in every form, and only those; columns always the contract's."""
+
+from datetime import datetime, timedelta, timezone
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tallyfy_frames.frames.flatten import instants
+
+
+def parsed(*texts: str | None) -> list[datetime | None]:
+    return instants(pl.Series("at", texts, dtype=pl.String)).to_list()
+
+
+AT = datetime(2031, 4, 5, 6, 7, 8, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("2031-04-05T06:07:08.000Z", AT), ("2031-04-05T06:07:08Z", AT), ("2031-04-05T06:07:08+00:00", AT),
+        ("2031-04-05 06:07:08", AT), ("2031-04-05T06:07:08", AT), ("2031-04-05T08:07:08+02:00", AT),
+        ("2031-04-05T01:37:08-0430", AT), (" 2031-04-05T06:07:08Z ", AT), ("2031-04-05 06:07:08+00:00", AT),
+        ("2031-04-05T06:07:08.250Z", AT + timedelta(milliseconds=250)), ("2031-04-05T06:07:08.123456Z", AT + timedelta(microseconds=123456)),
+        ("2031-04-05 06:07:08.5", AT + timedelta(milliseconds=500)), ("2031-04-05", AT.replace(hour=0, minute=0, second=0)),
+        ("9999-12-31T23:59:59Z", datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc)),
+        ("0001-01-01T00:00:00Z", datetime(1, 1, 1, tzinfo=timezone.utc)), ("2032-02-29T00:00:00Z", datetime(2032, 2, 29, tzinfo=timezone.utc)),
+    ],
+)  # fmt: skip
+def test_every_documented_form_is_one_instant_in_utc(text: str, wanted: datetime) -> None:
+    assert parsed(text) == [wanted]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["soon", "2031-02-30T00:00:00Z", "05/04/2031", "2031-04-05T25:00:00Z", "20310405", "2031-W14-6", "2031-04-05T06:07Z",
+     "1933043228", "2031-04-05T06:07:08 CET", "2031-13-01", "2031-04-05T06:07:08Z x"],
+)  # fmt: skip
+def test_anything_else_is_null_here_and_a_fault_to_the_caller(text: str) -> None:
+    assert parsed(text, None) == [None, None]
+
+
+@given(st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)), st.integers(-14 * 60, 14 * 60))  # noqa: DTZ001
+def test_any_instant_survives_in_any_zone(moment: datetime, minutes: int) -> None:
+    there = moment.replace(tzinfo=timezone.utc).astimezone(timezone(timedelta(minutes=minutes)))
+    assert parsed(there.isoformat()) == [moment.replace(tzinfo=timezone.utc)]
+    assert parsed(moment.isoformat(sep=" ")) == [moment.replace(tzinfo=timezone.utc)]

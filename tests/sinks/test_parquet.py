@@ -1,0 +1,124 @@
+"""Partitioned Parquet: every word comes back, columns say what they are, memory stays bounded."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tallyfy_frames as tf
+from tallyfy_frames import tables
+from tallyfy_frames.sinks import parquet
+from tallyfy_frames.sinks.parquet import NULL_FOLDER, ParquetSink, folder_name
+
+RUNS = tables.get("runs")
+WORDS = ["active", "", None, "a/b", "..", ".", "../../etc", "100%", "%2F", "🚀", "a=b", "a b", "null", "x:y", "a\\b", "line\nbreak", "Active", "*?"]  # fmt: skip
+
+
+def frame(words: list[str | None], **columns: list[object]) -> pl.DataFrame:
+    height = len(words)
+    given: dict[str, list[object]] = {
+        "id": [str(n) for n in range(height)], "status": list(words), "organization_id": ["0f"] * height,
+        "loaded_at": [datetime(2031, 1, 1, tzinfo=UTC)] * height, **columns,
+    }  # fmt: skip
+    return pl.DataFrame({name: given.get(name, [None] * height) for name in RUNS.schema}, schema=RUNS.schema)
+
+
+def write(folder: Path, *frames: pl.DataFrame) -> list[parquet.Written]:
+    with ParquetSink(folder, RUNS, "f") as sink:
+        for one in frames:
+            sink.write(one)
+        return sink.finish()
+
+
+def back(folder: Path) -> pl.DataFrame:
+    """Read as a stranger would: by a glob, with Hive's names."""
+    scanned = pl.scan_parquet(folder / "**/*.parquet", hive_partitioning=True, hive_schema={"status": pl.String})
+    return scanned.select(RUNS.schema.names()).collect().sort("id")
+
+
+def test_every_status_word_comes_back_and_none_leaves_the_root(tmp_path: Path) -> None:
+    table = frame(WORDS).sort("id")
+    files = write(tmp_path / "in" / "runs", table)
+    assert back(tmp_path / "in" / "runs").equals(table)
+    inside = {place for place in tmp_path.rglob("*.parquet")}
+    assert inside == {tmp_path / "in" / "runs" / file.path for file in files}
+    assert all(len(Path(file.path).parts) == 2 for file in files)
+
+
+@given(st.lists(st.none() | st.text(max_size=20), min_size=1, max_size=6))
+def test_any_word_is_one_folder_name(words: list[str | None]) -> None:
+    for word in words:
+        if word == NULL_FOLDER:
+            continue
+        name = folder_name(word)
+        assert "/" not in name
+        assert name.isascii()
+        assert len(f"status={name}") <= 255
+
+
+def test_words_that_cannot_be_folders_are_a_clear_error() -> None:
+    with pytest.raises(tf.SinkError, match="means null"):
+        folder_name(NULL_FOLDER)
+    with pytest.raises(tf.SinkError, match="too long"):
+        folder_name("🚀" * 30)
+
+
+def test_columns_carry_what_the_table_says_of_them(tmp_path: Path) -> None:
+    (file,) = write(tmp_path, frame(["active"]))
+    schema = pq.read_schema(tmp_path / file.path)
+    assert schema.field("progress_percent").metadata == {
+        b"description": b"Share of visible tasks done", b"class": b"data", b"unit": b"percent", b"source": b"progress.percent",
+    }  # fmt: skip
+    assert str(schema.field("created_at").type) == "timestamp[us, tz=UTC]"
+    assert str(schema.field("collaborators").type).startswith("list<")
+    assert not schema.field("id").nullable
+    assert "status" not in schema.names
+
+
+def test_far_dates_lists_and_nulls_come_back(tmp_path: Path) -> None:
+    table = frame(
+        ["a", "a", "b"],
+        due_date=[datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC), None],
+        collaborators=[[1, 2**62], [], None],
+        groups=[["x"], [], None],
+        increment_id=[2**62, -(2**63) + 2**63, None],
+        name=["", "NaN", None],
+    )
+    write(tmp_path, table)
+    assert back(tmp_path).equals(table)
+
+
+def test_frames_become_few_row_groups_not_one_each(tmp_path: Path) -> None:
+    (file,) = write(tmp_path, *(frame(["active"]).with_columns(id=pl.lit(str(n))) for n in range(50)))
+    assert file.rows == 50
+    assert pq.read_metadata(tmp_path / file.path).num_row_groups == 1
+
+
+def test_what_waits_in_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "BUFFERED_ROWS_MAX", 30)
+    with ParquetSink(tmp_path, RUNS, "f") as sink:
+        for n in range(40):
+            sink.write(frame(["active", "complete"]).with_columns(id=pl.col("id") + f"-{n}"))
+            assert sum(part.waiting for part in sink.partitions.values()) <= 30
+        files = sink.finish()
+    assert sum(file.rows for file in files) == 80
+    assert back(tmp_path)["id"].n_unique() == 80
+
+
+def test_no_rows_are_no_files(tmp_path: Path) -> None:
+    assert write(tmp_path, frame([])) == []
+
+
+def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(tf.SinkError, match="No space left on device.*free some space"):
+        write(tmp_path, frame(["active"]))

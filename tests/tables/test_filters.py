@@ -1,0 +1,94 @@
+"""Filters: the API's own names, refused where the API would ignore them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import tallyfy_frames as tf
+from tallyfy_frames.tables.runs import RunFilters
+
+
+@pytest.mark.parametrize(
+    ("filters", "says"),
+    [
+        ({"statsu": "active"}, "did you mean status"),
+        ({"check_list_id": "x"}, "checklist_id"),
+        ({"updated_since": "2031-01-01"}, "no filter 'updated_since'"),
+        ({"zzz": 1}, "the filters are q, status"),
+        ({"page": 2}, "pages are walked for you"),
+        ({"per_page": 50}, "settings.page_size"),
+        ({"with": "tasks"}, "include="),
+        ({"without_pagination": True}, "settings.page_size"),
+        ({"blueprint_id": "x"}, "use that"),
+        ({"sort_by": "name"}, "use that"),
+        ({"status": "completed"}, "use 'complete'"),
+        ({"status": "in-progress"}, "use 'active'"),
+        ({"status": "archived"}, "archived='only'"),
+        ({"status": ["active", "completed"]}, "use 'complete'"),
+        ({"status": []}, "status is empty"),
+        ({"status": ""}, "status is empty"),
+        ({"owners": []}, "owners is empty"),
+        ({"owners": [""]}, "owners is empty"),
+        ({"owners": [True]}, "owners must be text"),
+        ({"owners": 1.5}, "must be a list"),
+        ({"checklist_id": "a,b"}, "takes one value"),
+        ({"checklist_id": ["a"]}, "must be text"),
+        ({"q": "  "}, "q is empty"),
+        ({"starred": "true"}, "must be True or False"),
+        ({"starred": 1}, "must be True or False"),
+        ({"untagged": False}, "no source says"),
+        ({"me": False}, "no source says"),
+        ({"archived": True}, "sources disagree"),
+        ({"archived": "true"}, "sources disagree"),
+        ({"archived": "yes"}, "'only' or 'include'"),
+        ({"task_status": "complete"}, "'completed'"),
+        ({"sort": "last_updated"}, "the API honours created_at"),
+        ("active", "filters are a mapping"),
+    ],
+)
+def test_a_filter_that_cannot_be_right_is_refused_with_what_would_be(filters: Any, says: str) -> None:
+    with pytest.raises(tf.FilterError, match=says.replace("(", r"\(")):
+        RunFilters.parse(filters)
+
+
+def test_an_unknown_status_word_warns_and_is_sent() -> None:
+    with pytest.warns(tf.TallyfyFramesWarning, match="'paused' is in no documentation"):
+        filters = RunFilters(status="paused")
+    assert filters.listings()[0].params == {"status": "paused"}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("5120,5121", ("5120", "5121")),
+        ([5120, "5121"], ("5120", "5121")),
+        (5120, ("5120",)),
+        (" a , b ", ("a", "b")),
+        (("a",), ("a",)),
+    ],
+)
+def test_a_list_is_a_list_or_comma_separated_text(given: Any, kept: tuple[str, ...]) -> None:
+    assert RunFilters(owners=given).owners == kept
+
+
+def test_status_words_and_archived_are_read_list_by_list() -> None:
+    lists = RunFilters(status="active,complete", archived="include", q="x", sort="name").listings()
+    assert [dict(listing.params) for listing in lists] == [
+        {"q": "x", "status": "active"},
+        {"q": "x", "status": "complete"},
+        {"q": "x", "status": "active", "archived": "only"},
+        {"q": "x", "status": "complete", "archived": "only"},
+    ]
+
+
+def test_a_mapping_and_the_dataclass_are_the_same() -> None:
+    given = {"status": ["active"], "starred": True}
+    assert RunFilters.parse(given) == RunFilters(**given) == RunFilters.parse(RunFilters(**given))
+    assert RunFilters.parse(None) == RunFilters()
+
+
+@pytest.mark.parametrize("unset", [{"status": None}, {}])
+def test_none_is_not_set(unset: dict[str, Any]) -> None:
+    assert RunFilters.parse(unset).given() == {}

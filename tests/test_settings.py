@@ -1,0 +1,71 @@
+"""Who we are to the API: from arguments and the environment, with nothing that could not work or would leak."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import tallyfy_frames as tf
+
+GOOD = {"token": "tok", "org_id": "0f"}
+
+
+def test_the_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALLYFY_ACCESS_TOKEN", "tok")
+    monkeypatch.setenv("TALLYFY_ORG_ID", "0f")
+    settings = tf.Settings.from_env()
+    assert settings.base_url == "https://go.tallyfy.com/api"
+    assert settings == tf.Settings(**GOOD)
+
+
+def test_a_token_file_serves_where_no_token_is_set(tmp_path: Path) -> None:
+    place = tmp_path / "token"
+    place.write_text("tok\n")
+    settings = tf.Settings.from_env({"TALLYFY_ACCESS_TOKEN_FILE": str(place), "TALLYFY_ORG_ID": "0f"})
+    assert settings.token == "tok"
+    with pytest.raises(tf.SettingsError, match="cannot read the token file"):
+        tf.Settings.from_env({"TALLYFY_ACCESS_TOKEN_FILE": str(tmp_path / "none"), "TALLYFY_ORG_ID": "0f"})
+
+
+@pytest.mark.parametrize(
+    "url", ["https://go.tallyfy.com/api/", "https://api.tallyfy.com", "http://127.0.0.1:8000/api", "http://localhost:1"]
+)
+def test_either_base_works_and_loopback_may_be_plain(url: str) -> None:
+    assert not tf.Settings(**GOOD, base_url=url).base_url.endswith("/")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"token": ""}, "no access token"),
+        ({"token": "  \n"}, "no access token"),
+        ({"token": "Bearer tok"}, "without the word Bearer"),
+        ({"token": "tok\nX-Header: 1"}, "characters that no token has"),
+        ({"token": "tök"}, "characters that no token has"),
+        ({"org_id": ""}, "no organization id"),
+        ({"org_id": "../me"}, "characters that no id has"),
+        ({"base_url": "http://go.tallyfy.com/api"}, "plain http"),
+        ({"base_url": "http://127.0.0.1.example.net"}, "plain http"),
+        ({"base_url": "ftp://go.tallyfy.com"}, "not an http"),
+        ({"base_url": "go.tallyfy.com"}, "not an http"),
+        ({"base_url": "https://go.tallyfy.com:port"}, "not an http"),
+        ({"base_url": "https://user:pass@go.tallyfy.com"}, "user, password"),
+        ({"base_url": "https://go.tallyfy.com/api?x=1"}, "user, password, query"),
+        ({"page_size": 0}, "page_size must be 1 to 100"),
+        ({"page_size": 101}, "page_size must be 1 to 100"),
+        ({"attempts": 0}, "attempts must be"),
+        ({"read_timeout_s": 0}, "read_timeout_s must be above 0"),
+        ({"max_wait_s": -1}, "max_wait_s must not be negative"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_sent(changes: dict[str, object], says: str) -> None:
+    with pytest.raises(tf.SettingsError, match=says):
+        tf.Settings(**{**GOOD, **changes})
+
+
+def test_the_token_hides_in_every_repr() -> None:
+    settings = tf.Settings(token="tok-secret", org_id="0f")
+    assert (
+        "tok-secret" not in f"{settings} {settings!r} {settings.token} {settings.token!r} {settings.token:>30} {vars(settings)}"
+    )
