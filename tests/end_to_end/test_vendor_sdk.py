@@ -1,0 +1,94 @@
+"""The vendor's own SDK reads the sandbox unmodified and agrees with its world: the stand-in speaks as the API does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tallyfy import TallyfySDK
+
+from tallyfy_frames.sandbox import Sandbox, World
+
+
+def client(sandbox: Sandbox) -> Any:
+    return TallyfySDK(api_key=sandbox.token, base_url=sandbox.base_url.removesuffix("/api"), max_retries=0)
+
+
+def number(value: object) -> int | None:
+    """An id in any of the shapes that the SDK passes on."""
+    value = value["id"] if isinstance(value, dict) else value
+    return None if value in (None, 0, "") else int(str(value))
+
+
+@pytest.mark.parametrize("page_size", [7, 100])
+def test_runs_agree(page_size: int) -> None:
+    with Sandbox(World(4, 150)) as sandbox:
+        sdk = client(sandbox)
+        found: list[Any] = []
+        for archived in (None, "only"):
+            page = 1
+            while True:
+                answer = sdk.get_organization_runs(
+                    sandbox.org_id, per_page=page_size, page=page, sort="created_at", archived=archived
+                )
+                found += answer.data
+                assert answer.meta.per_page == page_size
+                if page >= answer.meta.total_pages:
+                    break
+                page += 1
+    facts = sandbox.world.runs_by_id
+    assert sorted(run.id for run in found) == sorted(facts)
+    for run in found:
+        fact = facts[run.id]
+        assert (run.name, run.status, run.summary, run.checklist_id) == (fact.name, fact.status, fact.summary, fact.template.id)
+        assert number(run.increment_id) == fact.increment_id
+        assert (number(run.owner_id), number(run.started_by)) == (fact.owner_id, fact.started_by)
+        assert [number(user) for user in run.collaborators] == list(fact.collaborators)
+        if fact.progress is None:
+            assert run.progress is None
+        else:
+            assert (number(run.progress.complete) or 0, run.progress.total) == (fact.progress.complete, fact.progress.total)
+            assert run.progress.percent == fact.progress.percent
+        assert (run.prerun or {}) == fact.prerun
+
+
+def test_includes_agree() -> None:
+    with Sandbox(World(4, 60)) as sandbox:
+        answer = client(sandbox).get_organization_runs(sandbox.org_id, per_page=100, with_data="tasks,tags,next_task")
+    for run in answer.data:
+        assert {tag["tag_id"] for tag in run.tags["data"]} == {tag.id for tag in sandbox.world.runs_by_id[run.id].tags}
+
+
+@pytest.mark.parametrize(
+    ("asked", "selects"),
+    [
+        ({"status": "complete"}, lambda run: run.status == "complete"),
+        ({"starred": True}, lambda run: run.starred),
+        ({"run_type": "form"}, lambda run: run.type == "form"),
+        ({"task_status": "completed"}, lambda run: any(task.status == "completed" for task in run.tasks)),
+    ],
+)
+def test_filters_agree(asked: dict[str, Any], selects: Any) -> None:
+    with Sandbox(World(4, 90)) as sandbox:
+        answer = client(sandbox).get_organization_runs(sandbox.org_id, per_page=100, **asked)
+    wanted = {run.id for run in sandbox.world.runs if selects(run) and run.archived_at is None}
+    assert {run.id for run in answer.data} == wanted
+
+
+def test_users_agree() -> None:
+    with Sandbox(World(4, 1)) as sandbox:
+        answer = client(sandbox).get_organization_users(sandbox.org_id)
+    facts = {user.id: user for user in sandbox.world.users}
+    assert {number(user.id) for user in answer.data} == set(facts)
+    for user in answer.data:
+        fact = facts[int(user.id)]
+        assert (user.email, user.username, user.full_name, user.role) == (fact.email, fact.username, fact.full_name, fact.role)
+        assert (user.first_name, user.last_name, user.status) == (fact.first_name, fact.last_name, fact.status)
+        assert number(user.country.id if user.country else None) == fact.country_id
+
+
+def test_a_wrong_token_is_refused_as_the_sdk_expects() -> None:
+    with Sandbox(World(4, 1)) as sandbox:
+        sdk = TallyfySDK(api_key="wrong", base_url=sandbox.base_url.removesuffix("/api"), max_retries=0)
+        with pytest.raises(Exception, match="401"):
+            sdk.get_organization_users(sandbox.org_id)
