@@ -35,7 +35,7 @@ class Users(Rows):
     support_user: pl.Boolean = column("support_user", "is_support", about="Whether this is an account of Tallyfy's support")
     job_title: pl.String = column("job_title", about="Job title")
     job_description: pl.String = column("job_description", about="Job description")
-    team: pl.String = column("team", about="Team")
+    team: pl.String = column("team", about="Team the member is in")
     phone: pl.String = column("phone", about="Telephone number")
     locale: pl.String = column("locale", about="Language of the app")
     timezone: pl.String = column("timezone", about="Time zone by name")

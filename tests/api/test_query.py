@@ -1,11 +1,11 @@
 """Filter values as the API reads them."""
 
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 
 import pytest
 
-from tallyfy_frames.errors import UsageError
 from tallyfy_frames.api.query import encode, path, query_string
+from tallyfy_frames.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from tallyfy_frames.api.query import encode, path, query_string
         (["a", "b"], "a,b"),
         ((5120, 5121), "5120,5121"),
         (date(2031, 4, 5), "2031-04-05"),
-        (datetime(2031, 4, 5, 6, tzinfo=timezone.utc), "2031-04-05"),
+        (datetime(2031, 4, 5, 6, tzinfo=UTC), "2031-04-05"),
     ],
 )
 def test_values_are_spelled_as_the_api_reads_them(value: object, text: str) -> None:

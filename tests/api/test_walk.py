@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,7 +11,7 @@ import tallyfy_frames as tf
 from tallyfy_frames.api.protocol import Page, Request, Row, Stated
 from tallyfy_frames.api.walk import PASSES_MAX, Plan, WalkLog, identity, moment, walk
 
-START = datetime(2031, 1, 1, tzinfo=timezone.utc)
+START = datetime(2031, 1, 1, tzinfo=UTC)
 
 
 def rows(count: int) -> list[Row]:

@@ -124,11 +124,10 @@ def test_the_limit_of_requests_is_met_by_waiting(monkeypatch: pytest.MonkeyPatch
     assert report.waited_s >= 1
 
 
-def test_a_slow_answer_is_cut_at_its_time_limit() -> None:
-    for limits in ({"read_timeout_s": 0.05}, {"total_timeout_s": 0.05}):
-        with Sandbox(WORLD, faults=["slow@2+" if "read_timeout_s" in limits else "drip@2+"], slow_s=0.5) as sandbox:
-            with pytest.raises(tf.ServerError):
-                tf.load_runs(settings=settings_for(sandbox, **QUICK, **limits))
+@pytest.mark.parametrize(("fault", "limits"), [("slow@2+", {"read_timeout_s": 0.05}), ("drip@2+", {"total_timeout_s": 0.05})])
+def test_a_slow_answer_is_cut_at_its_time_limit(fault: str, limits: dict[str, float]) -> None:
+    with Sandbox(WORLD, faults=[fault], slow_s=0.5) as sandbox, pytest.raises(tf.ServerError):
+        tf.load_runs(settings=settings_for(sandbox, **QUICK, **limits))
 
 
 @pytest.mark.parametrize("policy", ["null", "quarantine"])

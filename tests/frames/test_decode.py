@@ -141,8 +141,7 @@ json_values = st.recursive(
 RUNS = tables.get("runs")
 
 
-@given(st.lists(st.fixed_dictionaries({}, optional={key: json_values for key in (
-    "id", "name", "progress", "owner_id", "created_at", "starred", "collaborators", "groups", "prerun", "late_tasks", "new")}),
+@given(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(("id", "name", "progress", "owner_id", "created_at", "starred", "collaborators", "groups", "prerun", "late_tasks", "new"), json_values)),
     min_size=1, max_size=5))  # fmt: skip
 def test_any_rows_become_exactly_the_contracts_columns(rows: list[dict[str, Any]]) -> None:
     body = json.dumps(rows).encode()

@@ -1,6 +1,6 @@
 """Instants in every form, and only those; columns always the contract's."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import polars as pl
 import pytest
@@ -14,7 +14,7 @@ def parsed(*texts: str | None) -> list[datetime | None]:
     return instants(pl.Series("at", texts, dtype=pl.String)).to_list()
 
 
-AT = datetime(2031, 4, 5, 6, 7, 8, tzinfo=timezone.utc)
+AT = datetime(2031, 4, 5, 6, 7, 8, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ AT = datetime(2031, 4, 5, 6, 7, 8, tzinfo=timezone.utc)
         ("2031-04-05T01:37:08-0430", AT), (" 2031-04-05T06:07:08Z ", AT), ("2031-04-05 06:07:08+00:00", AT),
         ("2031-04-05T06:07:08.250Z", AT + timedelta(milliseconds=250)), ("2031-04-05T06:07:08.123456Z", AT + timedelta(microseconds=123456)),
         ("2031-04-05 06:07:08.5", AT + timedelta(milliseconds=500)), ("2031-04-05", AT.replace(hour=0, minute=0, second=0)),
-        ("9999-12-31T23:59:59Z", datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc)),
-        ("0001-01-01T00:00:00Z", datetime(1, 1, 1, tzinfo=timezone.utc)), ("2032-02-29T00:00:00Z", datetime(2032, 2, 29, tzinfo=timezone.utc)),
+        ("9999-12-31T23:59:59Z", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("0001-01-01T00:00:00Z", datetime(1, 1, 1, tzinfo=UTC)), ("2032-02-29T00:00:00Z", datetime(2032, 2, 29, tzinfo=UTC)),
     ],
 )  # fmt: skip
 def test_every_documented_form_is_one_instant_in_utc(text: str, wanted: datetime) -> None:
@@ -44,6 +44,6 @@ def test_anything_else_is_null_here_and_a_fault_to_the_caller(text: str) -> None
 
 @given(st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)), st.integers(-14 * 60, 14 * 60))  # noqa: DTZ001
 def test_any_instant_survives_in_any_zone(moment: datetime, minutes: int) -> None:
-    there = moment.replace(tzinfo=timezone.utc).astimezone(timezone(timedelta(minutes=minutes)))
-    assert parsed(there.isoformat()) == [moment.replace(tzinfo=timezone.utc)]
-    assert parsed(moment.isoformat(sep=" ")) == [moment.replace(tzinfo=timezone.utc)]
+    there = moment.replace(tzinfo=UTC).astimezone(timezone(timedelta(minutes=minutes)))
+    assert parsed(there.isoformat()) == [moment.replace(tzinfo=UTC)]
+    assert parsed(moment.isoformat(sep=" ")) == [moment.replace(tzinfo=UTC)]

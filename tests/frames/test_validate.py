@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -20,7 +20,7 @@ def frame(**columns: list[Any]) -> pl.DataFrame:
     given = {
         "id": [str(n) for n in range(height)],
         "organization_id": ["0f"] * height,
-        "loaded_at": [datetime.now(timezone.utc)] * height,
+        "loaded_at": [datetime.now(UTC)] * height,
     }
     given |= columns
     return pl.DataFrame({name: given.get(name, [None] * height) for name in RUNS.schema}, schema=RUNS.schema)

@@ -46,7 +46,7 @@ def test_every_status_word_comes_back_and_none_leaves_the_root(tmp_path: Path) -
     table = frame(WORDS).sort("id")
     files = write(tmp_path / "in" / "runs", table)
     assert back(tmp_path / "in" / "runs").equals(table)
-    inside = {place for place in tmp_path.rglob("*.parquet")}
+    inside = set(tmp_path.rglob("*.parquet"))
     assert inside == {tmp_path / "in" / "runs" / file.path for file in files}
     assert all(len(Path(file.path).parts) == 2 for file in files)
 
@@ -120,5 +120,5 @@ def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
-    with pytest.raises(tf.SinkError, match="No space left on device.*free some space"):
+    with pytest.raises(tf.SinkError, match=r"No space left on device.*free some space"):
         write(tmp_path, frame(["active"]))

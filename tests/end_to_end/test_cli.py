@@ -1,0 +1,227 @@
+"""The command line: data on standard output, words on standard error, exit codes, and nothing a terminal would run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+import pytest
+from conftest import settings_for
+from shell import RUN, run
+
+import tallyfy_frames as tf
+from tallyfy_frames import tables
+from tallyfy_frames.lake.lock import locked
+from tallyfy_frames.sandbox import Sandbox, World
+from tallyfy_frames.voice import printable
+
+Serve = Callable[..., Sandbox]
+
+
+@pytest.fixture
+def sandbox(serve: Serve) -> Sandbox:
+    return serve(world=World(1, 120))
+
+
+def on_a_terminal(*words: str, env: dict[str, str]) -> str:
+    """What a person would see, standard output and error together."""
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [*RUN, *words], env={**os.environ, **env, "COLUMNS": "120", "TERM": "xterm"}, stdout=follower, stderr=follower
+    ):
+        os.close(follower)
+        seen = b""
+        ends_at = time.monotonic() + 60
+        while time.monotonic() < ends_at:
+            if select.select([leader], [], [], 0.2)[0]:
+                try:
+                    chunk = os.read(leader, 65536)
+                except OSError:
+                    break
+                if not chunk:
+                    break
+                seen += chunk
+    os.close(leader)
+    return seen.decode(errors="replace")
+
+
+def test_csv_is_the_frame(sandbox: Sandbox) -> None:
+    done = run("load", "runs", "--status", "active", "--format", "csv", env=sandbox.environment)
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout, newline="")))
+    frame = tf.load_runs({"status": "active"}, settings=settings_for(sandbox))
+    assert [row["id"] for row in rows] == frame["id"].to_list()
+    assert list(rows[0]) == list(frame.columns)
+    assert not [row for row in rows if row["name"][:1] in tuple("=+-@")]
+    assert [row["name"] for row in rows if row["name"].startswith("'")]
+
+
+def test_ndjson_keeps_the_contract(sandbox: Sandbox) -> None:
+    from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415
+
+    for table in tables.TABLES:
+        done = run("load", table, "--format", "ndjson", env=sandbox.environment)
+        contract = json.loads(Path("schemas", f"{table}.json").read_text())
+        check = Draft202012Validator(contract, format_checker=FormatChecker())
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        assert rows
+        for row in rows:
+            check.validate(row)
+        broken = {**rows[0], "loaded_at": "yesterday"}
+        assert list(check.iter_errors(broken)), "a check that cannot fail checks nothing"
+
+
+def test_parquet_goes_to_a_pipe_or_a_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    out = tmp_path / "runs.parquet"
+    done = run("load", "runs", "--format", "parquet", "--output", out, env=sandbox.environment)
+    assert done.returncode == 0, done.stderr
+    assert pl.read_parquet(out).height == sum(run.archived_at is None for run in sandbox.world.runs)
+    piped = subprocess.run(
+        [*RUN, "load", "runs", "-f", "parquet"], env={**os.environ, **sandbox.environment}, capture_output=True, check=True
+    )
+    assert pl.read_parquet(io.BytesIO(piped.stdout)).height == pl.read_parquet(out).height
+
+
+def test_filters_are_options_and_limit_takes_the_newest(sandbox: Sandbox) -> None:
+    asked = ["--type", "form", "--starred", "--archived", "include", "--limit", "3", "-f", "ndjson"]
+    rows = [json.loads(line) for line in run("load", "runs", *asked, env=sandbox.environment).stdout.splitlines()]
+    assert all(row["type"] == "form" and row["starred"] for row in rows)
+    assert len(rows) <= 3
+    help_text = run("load", "runs", "--help", env={"COLUMNS": "200"}).stdout
+    for name in tf.RunFilters.__dataclass_fields__:
+        if name not in {"aliases", "sorts", "snapshot_defaults"}:
+            assert f"--{name.replace('_', '-')}" in help_text
+
+
+def test_a_pipe_is_silent_but_for_one_summary(sandbox: Sandbox) -> None:
+    done = run("load", "runs", env=sandbox.environment)
+    lines = done.stderr.splitlines()
+    assert re.fullmatch(r"\d+ runs, \d+ pages, \d+ requests, .* s, proof: \w+.*", lines[-1])
+    assert all(line.startswith("warning: runs: keys that no column knows") for line in lines[:-1])
+    assert "\x1b" not in done.stderr
+
+
+def test_log_format_json_is_json_throughout(sandbox: Sandbox, tmp_path: Path) -> None:
+    for words in (["load", "runs"], ["snapshot", tmp_path / "lake"], ["doctor"], ["load", "runs", "--status", "completed"]):
+        done = run(*words, "--log-format", "json", env=sandbox.environment)
+        entries = [json.loads(line) for line in done.stderr.splitlines()]
+        assert entries
+        assert {"time", "level", "message"} <= set(entries[-1])
+    assert entries[-1]["exit_code"] == 7
+
+
+def test_a_terminal_gets_a_bar_a_table_and_no_control_characters(sandbox: Sandbox) -> None:
+    seen = on_a_terminal("load", "runs", env=sandbox.environment)
+    assert "rows/s" in seen
+    assert "shape: (" in seen
+    raw = on_a_terminal("load", "runs", "--format", "csv", env=sandbox.environment)
+    for shown in (seen, raw):
+        assert "\x1b[31mred" not in shown, "an escape from a process name reached the terminal"
+        assert "\u202e" not in shown
+    assert "\\x1b[31mred" in raw
+
+
+def test_a_snapshot_names_its_folder_on_standard_output(sandbox: Sandbox, tmp_path: Path) -> None:
+    done = run(
+        "snapshot", tmp_path / "lake", "--table", "runs", "--table", "users", "--filter", "type=form", env=sandbox.environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).samefile(tmp_path / "lake" / "current")
+    wanted = sum(run.type == "form" for run in sandbox.world.runs)
+    assert tf.read_snapshot(tmp_path / "lake").collect().height == wanted
+    shrunk = run("snapshot", tmp_path / "lake", env={**sandbox.environment})
+    assert shrunk.returncode == 11
+    assert "--allow-shrink" in shrunk.stderr
+
+
+def test_a_held_lock_is_exit_code_twelve_and_names_the_holder(sandbox: Sandbox, tmp_path: Path) -> None:
+    with locked(tmp_path):
+        done = run("snapshot", tmp_path, env=sandbox.environment)
+    assert done.returncode == 12
+    assert f"pid={os.getpid()}" in done.stderr
+
+
+def test_tables_lists_every_column_with_its_meaning(sandbox: Sandbox) -> None:
+    assert [line.split("\t")[0] for line in run("tables").stdout.splitlines()] == list(tables.TABLES)
+    lines = run("tables", "runs").stdout.splitlines()
+    assert [line.split("\t")[0] for line in lines] == tables.get("runs").schema.names()
+    assert all(line.split("\t")[-1] for line in lines)
+    assert "progress_percent" in on_a_terminal("tables", "runs", env={})
+
+
+def test_doctor_says_what_it_found_and_what_to_do_next(sandbox: Sandbox, serve: Serve) -> None:
+    done = run("doctor", env=sandbox.environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("✓") == 5
+    assert "→ tallyfy-frames load runs" in done.stderr
+    assert done.stdout == ""
+    wrong = run("doctor", env={**sandbox.environment, "TALLYFY_ORG_ID": "0f"})
+    assert wrong.returncode == 2
+    assert sandbox.org_id in wrong.stderr, "it names the organization that would work"
+    assert run("doctor", env={**sandbox.environment, "TALLYFY_ACCESS_TOKEN": "old"}).returncode == 3
+    closed = serve(world=World(1, 5), quirks=["me-forbidden"])
+    assert run("doctor", env=closed.environment).returncode == 0
+    light = serve(world=World(2, 5))
+    light.world.users.sort(key=lambda user: user.role != "light")
+    assert "only administrators see every run" in run("doctor", env=light.environment).stderr
+
+
+def test_whoever_stops_reading_is_no_error(sandbox: Sandbox) -> None:
+    command = f"{sys.executable} -m tallyfy_frames load runs -f csv | head -1"
+    done = subprocess.run(
+        ["sh", "-c", command], env={**os.environ, **sandbox.environment}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("id,increment_id")
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+@contextmanager
+def serving(*words: str) -> Iterator[dict[str, str]]:
+    with subprocess.Popen([*RUN, "sandbox", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        lines = [server.stdout.readline() for _ in range(4)]
+        try:
+            yield dict(line.strip().removeprefix("export ").split("=", 1) for line in lines[:3])
+        finally:
+            server.terminate()
+
+
+def test_the_sandbox_command_serves_the_load_command() -> None:
+    with serving(
+        "--runs", "30", "--fault", "html-502@2", "--quirk", "no-total-pages", "--limit", "100/1", "--latency-ms", "1"
+    ) as env:
+        done = run("load", "runs", "--archived", "include", "-f", "ndjson", env=env)
+    assert len(done.stdout.splitlines()) == 30
+
+
+def test_the_sandbox_lists_its_faults_and_quirks() -> None:
+    assert "empty-page\t" in run("sandbox", "--fault", "list").stdout
+    assert "total-low\t" in run("sandbox", "--quirk", "list").stdout
+
+
+def test_the_demo_leaves_a_snapshot_and_a_picture(tmp_path: Path) -> None:
+    done = run("demo", tmp_path / "demo", "--runs", "200")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "demo" / "status.png").read_bytes().startswith(b"\x89PNG")
+    assert tf.read_snapshot(tmp_path / "demo" / "lake").collect().height == 200
+    assert "active" in done.stdout
+    assert "█" in done.stdout
+
+
+@pytest.mark.parametrize("text", ["\x1b[31m", "\x00", "\u202e", "\x9b", "\x7f", "\u2066"])
+def test_what_a_terminal_would_obey_is_shown_escaped(text: str) -> None:
+    assert text not in printable(f"a{text}b")
+    assert printable("Größe 日本 🎉\n") == "Größe 日本 🎉\n"

@@ -1,0 +1,76 @@
+"""The README tells the truth: its code runs, its commands and links exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from shell import run
+
+import tallyfy_frames as tf
+from tallyfy_frames.errors import EXIT_CODES
+from tallyfy_frames.sandbox import Sandbox, World
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> object:
+    with Sandbox(World(1, 60)) as running:
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def test_python_blocks_run(sandbox: Sandbox) -> None:
+    space: dict[str, object] = {}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), space)  # noqa: S102 - our own README
+    assert isinstance(space["runs"], __import__("polars").DataFrame)
+
+
+def test_the_table_of_calls_runs(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = [line for line in README.splitlines() if line.startswith("| ") and "tf." in line]
+    calls = [call for line in table for call in re.findall(r"`([^`]*tf\.[^`]*)`", line)]
+    assert len(calls) >= 8
+    for call in calls:
+        exec(compile(call.replace(": …", ": pass"), "README.md", "exec"), {"tf": tf})  # noqa: S102
+    assert tf.read_snapshot("lake").collect().height == 60
+
+
+def test_the_commands_are_those_there_are(sandbox: Sandbox, tmp_path: Path) -> None:
+    listed = {line.split()[1] for line in README.splitlines() if line.startswith("tallyfy-frames ")}
+    help_text = run("--help").stdout
+    for command in listed:
+        assert re.search(rf"│ {command} ", help_text), command
+    (shell,) = [block for block in blocks("sh") if "doctor" in block]
+    for line in shell.splitlines():
+        words = line.split("#")[0].split(">")[0].split()
+        if words[:1] == ["tallyfy-frames"]:
+            done = run(*words[1:], env=sandbox.environment, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+
+
+def test_every_exit_code_is_explained() -> None:
+    line = README[README.index("Exit codes:") :].split("\n\n")[0]
+    assert {int(code) for code in re.findall(r"(?<![\w-])(\d+) ", line)} == {0, *EXIT_CODES.values()}
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text()):
+        assert (ROOT / target).exists(), target
+
+
+def test_every_file_of_the_house_is_on_its_plan() -> None:
+    plan = (ROOT / "CONTRIBUTING.md").read_text()
+    for place in (ROOT / "tallyfy_frames").rglob("*.py"):
+        if place.name not in {"__init__.py", "_version.py", "formats.py"} and place.parent.name not in {"tables", "lake"}:
+            assert place.name in plan, place
