@@ -57,7 +57,8 @@ _HOMES: Final = {
 }  # fmt: skip
 _HOME_OF: Final = {name.removesuffix("_table"): (home, name) for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted((*_HOME_OF, "__version__"))  # noqa: PLE0605 - stated once, in _HOMES
+# Without `iter`: a star import must not hide the builtin.
+__all__ = sorted({*_HOME_OF, "__version__"} - {"iter"})  # noqa: PLE0605 - stated once, in _HOMES
 
 
 def __getattr__(name: str) -> Any:
@@ -71,4 +72,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Every public name, loaded or not."""
-    return list(__all__)
+    return sorted({*_HOME_OF, "__version__"})

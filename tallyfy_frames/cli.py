@@ -6,17 +6,18 @@ import contextlib
 import dataclasses
 import inspect
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from tallyfy_frames import tables
 from tallyfy_frames._version import __version__
-from tallyfy_frames.errors import FilterError, SettingsError, TallyfyFramesError, UsageError
+from tallyfy_frames.errors import FilterError, SettingsError, SinkError, TallyfyFramesError, UsageError
 from tallyfy_frames.sinks.formats import Format
 from tallyfy_frames.voice import LogFormat, Voice, printable
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tallyfy_frames.report import LoadReport
 
 # Typer's own tracebacks would show local variables; ours are errors with a message, or bugs with a plain traceback.
+SHOWN_MAX: Final = 10  # rows listed in a warning
+
 app = typer.Typer(
     name="tallyfy-frames",
     help="Tallyfy's processes as typed tables: load, snapshot, look.",
@@ -49,9 +52,30 @@ def speaking(log_format: LogFormat) -> Iterator[Voice]:
         yield voice
     except TallyfyFramesError as error:
         raise typer.Exit(voice.fail(error)) from None
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except KeyboardInterrupt:
+        voice.say("error", "interrupted; nothing was written")
+        raise typer.Exit(130) from None
+
+
+def put_out(data: bytes) -> None:
+    """Write to standard output, in one piece. Whoever stopped reading has seen enough; anything else is an error."""
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
+    except (OSError, AttributeError, ValueError) as error:  # the latter two: standard output is closed
+        with contextlib.suppress(OSError, AttributeError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        reason = error.strerror if isinstance(error, OSError) else "it is closed"
+        raise SinkError(f"cannot write to standard output: {reason}") from None
+
+
+def quiet_retries() -> None:
+    """Stamina would report retries by itself, on standard output where structlog is installed."""
+    from stamina.instrumentation import set_on_retry_hooks  # noqa: PLC0415 - heavy
+
+    set_on_retry_hooks([])
 
 
 def summary(voice: Voice, report: LoadReport) -> None:
@@ -87,22 +111,27 @@ def _load_command(name: str) -> TyperCommand:
 
     def load(**options: Any) -> None:
         given = {field.name: options.pop(field.name) for field in filters}
+        given = {key: ",".join(value) if isinstance(value, list) else value for key, value in given.items() if value != []}
         _load(name, {key: value for key, value in given.items() if value is not None}, **options)
 
     parameters = []
     for field in filters:
         flag = "bool" in str(field.type)
-        kind = bool | None if flag else str | None
+        kind = bool | None if flag else list[str] | None if "Sequence" in str(field.type) else str | None
         note = " (known to official clients only)" if field.metadata["experimental"] else ""
         flags = f"--{field.name.replace('_', '-')}"
+        switch = field.metadata["switch"]
         option = typer.Option(
-            f"{flags}/--no-{flags[2:]}" if flag else flags, help=field.metadata["about"] + note, show_default=False
+            f"{flags}/--no-{flags[2:]}" if flag and not switch else flags,
+            help=field.metadata["about"] + note,
+            show_default=False,
+            rich_help_panel="Filters",
         )
         parameters.append(_parameter(field.name, Annotated[kind, option], None))
     common = inspect.signature(_load, eval_str=True).parameters.values()
     parameters += [parameter for parameter in common if parameter.name not in {"name", "filters"}]
     load.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    load.__doc__ = f"{spec.about} One row each, all that match or an error."
+    load.__doc__ = f"{spec.about} All that match, or an error."
     one = typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
     )
@@ -140,6 +169,8 @@ def _load(  # noqa: PLR0913 - the options of the command
         from tallyfy_frames import pipeline  # noqa: PLC0415 - heavy: only when something is loaded
         from tallyfy_frames.report import LoadReport  # noqa: PLC0415
 
+        quiet_retries()
+        form = _form(form, output)
         report = LoadReport()
         progress = None if log_format is LogFormat.text else False
         frame = pipeline.load(
@@ -147,29 +178,58 @@ def _load(  # noqa: PLR0913 - the options of the command
         )  # fmt: skip
         if report.rows_quarantined:
             voice.say("warning", f"{report.rows_quarantined} rows broke the contract and were left out")
-        _put(frame, form, output, raw_csv=raw_csv)
+            for key, reasons, _row in report.quarantined.head(SHOWN_MAX).iter_rows() if report.quarantined is not None else ():
+                voice.say("warning", f"  left out: {key}: {', '.join(reasons)}")
+        _put(frame, name, form, output, raw_csv=raw_csv)
         summary(voice, report)
 
 
-def _put(frame: pl.DataFrame, form: Format | None, output: Path | None, *, raw_csv: bool) -> None:
+def _form(form: Format | None, output: Path | None) -> Format | None:
+    """The format asked for, or that of the file's name; what cannot be written is refused before anything is read."""
+    if output is None:
+        if form is Format.parquet and sys.stdout is not None and sys.stdout.isatty():
+            raise UsageError("Parquet is not for a terminal", hint="use --output FILE, or a pipe")
+        return form
+    if output.is_dir() or not output.parent.is_dir():
+        raise SinkError("cannot write", path=output, hint="name a file in a folder that is there")
+    named = {".csv": Format.csv, ".ndjson": Format.ndjson, ".jsonl": Format.ndjson, ".parquet": Format.parquet}.get(
+        output.suffix
+    )
+    if form is not None and named not in {None, form}:
+        raise UsageError(f"{output.name} is no name for {form.value}", hint="leave out --format, or change the name")
+    return form or named
+
+
+def _put(frame: pl.DataFrame, name: str, form: Format | None, output: Path | None, *, raw_csv: bool) -> None:
     """Write the whole frame, once it is there."""
     from tallyfy_frames.sinks import atomic, stream  # noqa: PLC0415
 
+    terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
+    if form is None and terminal:
+        put_out(printable(_glance(frame, tables.get(name).glance)).encode())
+        return
+    data = stream.render(frame, form or Format.csv, table=tables.get(name), raw_csv=raw_csv)
     if output is not None:
         with atomic.replacing(output) as file:
-            stream.write(frame, file, form or Format.csv, raw_csv=raw_csv)
-    elif form is None and sys.stdout.isatty():
-        typer.echo(printable(str(frame)))
-    elif sys.stdout.isatty() and form is not Format.parquet:
-        typer.echo(printable(stream.as_text(frame, form or Format.csv, raw_csv=raw_csv)))
+            file.write(data)
+    elif terminal and form is not Format.parquet:
+        put_out(printable(data.decode()).encode())
     else:
-        stream.write(frame, sys.stdout.buffer, form or Format.csv, raw_csv=raw_csv)
-        sys.stdout.flush()
+        put_out(data)
+
+
+def _glance(frame: pl.DataFrame, columns: Sequence[str]) -> str:
+    """The columns that a terminal has room for, and where the others are."""
+    import polars as pl  # noqa: PLC0415 - heavy
+
+    with pl.Config(tbl_hide_column_data_types=True, tbl_width_chars=shutil.get_terminal_size().columns, fmt_str_lengths=40):
+        shown = str(frame.select(columns))
+    return f"{shown}\n{frame.width - len(columns)} more columns: --format csv, or tallyfy-frames tables\n"
 
 
 @app.command()
 def snapshot(  # noqa: PLR0913 - the options of the command
-    root: Annotated[Path, typer.Argument(help="The folder that holds the snapshots; made if it is not there.")],
+    root: Annotated[str, typer.Argument(help="The folder that holds the snapshots; made if it is not there.")],
     table: Annotated[
         list[str] | None,
         typer.Option("--table", help="A table to include; repeat for more. Default: runs.", show_default=False),
@@ -185,9 +245,10 @@ def snapshot(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Publish a snapshot as Parquet, partitioned by status: all of it, or nothing."""
     with speaking(log_format) as voice:
-        given = dict(_named(text) for text in filters or ())
-        from tallyfy_frames.lake.snapshot import write_snapshot  # noqa: PLC0415 - heavy
+        from tallyfy_frames.lake.snapshot import FILTERED, write_snapshot  # noqa: PLC0415 - heavy
 
+        quiet_retries()
+        given = _named(filters or (), FILTERED)
         manifest = write_snapshot(
             root,
             given,
@@ -200,15 +261,25 @@ def snapshot(  # noqa: PLR0913 - the options of the command
             quarantined = f", {sum(file.rows for file in entry.quarantined)} quarantined" if entry.quarantined else ""
             voice.say("info", f"{name}: {entry.rows} rows{quarantined}, proof: {entry.report['proof']}", report=entry.report)
         voice.say("info", f"published {manifest.folder}", snapshot=manifest.snapshot, rows=manifest.rows)
-        typer.echo(str(manifest.folder))
+        put_out(f"{manifest.folder}\n".encode())
 
 
-def _named(text: str) -> tuple[str, Any]:
-    """``NAME=VALUE``; the words true and false are flags."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise FilterError(f"a filter is NAME=VALUE, not {text!r}")
-    return name, {"true": True, "false": False}.get(value, value)
+def _named(texts: Sequence[str], table: str) -> dict[str, Any]:
+    """``NAME=VALUE`` …, each value of its filter's kind; only a filter that takes a list may come twice."""
+    kinds = {field.name: str(field.type) for field in dataclasses.fields(tables.get(table).filters)}
+    given: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise FilterError(f"a filter is NAME=VALUE, not {text!r}")
+        kind = kinds.get(name, "")
+        if "Sequence" in kind:
+            given.setdefault(name, []).extend(value.split(","))
+        elif name in given:
+            raise FilterError(f"{name} is given twice", hint="it takes one value")
+        else:
+            given[name] = {"true": True, "false": False}.get(value, value) if "bool" in kind else value
+    return given
 
 
 @app.command(name="tables")
@@ -229,7 +300,16 @@ def show_tables(
         spec = tables.get(name)
         if not sys.stdout.isatty():
             for column in spec.columns:
-                cells = (column.name, str(column.dtype), column.kind, column.unit or "", ",".join(column.sources), column.about)
+                null = "null" if column.nullable else "never null"
+                cells = (
+                    column.name,
+                    str(column.dtype),
+                    null,
+                    column.kind,
+                    column.unit or "",
+                    ",".join(column.sources),
+                    column.about,
+                )
                 typer.echo("\t".join(cells))
             return
         grid = Table("column", "type", "null", "class", "unit", "source", "meaning", title=spec.about)
@@ -248,6 +328,7 @@ def doctor(log_format: LogOption = LogFormat.text) -> None:
         from tallyfy_frames.doctor import examine  # noqa: PLC0415 - heavy
         from tallyfy_frames.settings import Settings  # noqa: PLC0415
 
+        quiet_retries()
         try:
             settings = Settings.from_env()
         except SettingsError as error:
@@ -316,6 +397,7 @@ def demo(
     with speaking(log_format):
         from tallyfy_frames.demo import run_demo  # noqa: PLC0415 - heavy
 
+        quiet_retries()
         run_demo(folder, runs)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import warnings
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +12,7 @@ from typing import Any, Final
 import polars as pl
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tallyfy_frames.errors import MissingExtra, TallyfyFramesWarning
 from tallyfy_frames.lake.snapshot import read_snapshot, write_snapshot
@@ -23,7 +27,7 @@ BAR_WIDTH: Final = 24
 
 def run_demo(folder: Path, runs: int) -> None:
     """Write ``folder/lake`` and ``folder/status.png``, and show what was read."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     with Sandbox(World(1, runs)) as sandbox, warnings.catch_warnings():
         warnings.simplefilter("ignore", TallyfyFramesWarning)  # the sandbox sends unknown keys on purpose
         console.print(f"Sandbox with {runs} runs at {sandbox.base_url}, faults and odd shapes included.")
@@ -39,8 +43,12 @@ def run_demo(folder: Path, runs: int) -> None:
     )
     show(console, counts)
     picture = folder / "status.png"
+    beside = Path(sys.executable).with_name("tallyfy-frames")
+    program = os.path.relpath(beside) if beside.exists() and shutil.which("tallyfy-frames") is None else "tallyfy-frames"
     draw(counts, picture)
-    console.print(f"\nPicture: {picture}\nNext: tallyfy-frames sandbox, or set TALLYFY_ACCESS_TOKEN and tallyfy-frames doctor")
+    console.print(
+        f"\nPicture: {picture}\nNext: {program} sandbox; or set TALLYFY_ACCESS_TOKEN and TALLYFY_ORG_ID, then {program} doctor"
+    )
 
 
 def show(console: Console, counts: pl.DataFrame) -> None:
@@ -50,8 +58,8 @@ def show(console: Console, counts: pl.DataFrame) -> None:
     for row in counts.iter_rows(named=True):
         bar = "█" * max(1, round(BAR_WIDTH * row["runs"] / most)) if isinstance(most, int) else ""
         percent = "" if row["progress_percent"] is None else f"{row['progress_percent']:.0f} %"
-        status = printable(str(row["status"])).replace("[", r"\[")
-        grid.add_row(status, str(row["runs"]), percent, str(row["late_tasks"]), bar)
+        status = printable(str(row["status"]))
+        grid.add_row(Text(status), str(row["runs"]), percent, str(row["late_tasks"]), bar)
     console.print(grid)
 
 

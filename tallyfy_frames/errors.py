@@ -40,9 +40,10 @@ class TallyfyFramesError(Exception):
         self.where = {name: value for name, value in where.items() if value is not None}
 
     def __str__(self) -> str:
-        """One line: what happened (where); what to try."""
+        """One line: what happened (where); what to try. Characters that a terminal would obey are shown escaped."""
         where = ", ".join(f"{name}={value}" for name, value in self.where.items())
-        return self.what + (f" ({where})" if where else "") + (f"; {self.hint}" if self.hint else "")
+        line = self.what + (f" ({where})" if where else "") + (f"; {self.hint}" if self.hint else "")
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 class UsageError(TallyfyFramesError, ValueError):

@@ -21,7 +21,7 @@ from tallyfy_frames.api import protocol
 from tallyfy_frames.api.protocol import Page, Row
 from tallyfy_frames.api.transport import Client
 from tallyfy_frames.api.walk import Plan, WalkLog, walk
-from tallyfy_frames.errors import AuthError, FilterError, NotFound, TallyfyFramesWarning, UsageError
+from tallyfy_frames.errors import AuthError, FilterError, NotFound, PaginationError, TallyfyFramesWarning, UsageError
 from tallyfy_frames.frames.decode import decode, masked_json
 from tallyfy_frames.frames.flatten import flatten
 from tallyfy_frames.frames.validate import ON_INVALID, OnInvalid, validate
@@ -52,11 +52,12 @@ def load(  # noqa: PLR0913 - the public face
 
     Ordered by creation, oldest first (with ``limit``: newest first; tables without a creation order: by key), or by the
     filter ``sort``. ``limit`` takes the first rows of that order. ``created_since`` (a date, an instant, or ISO text; UTC
-    where no zone is given) leaves out rows created before. Missing is null; instants are UTC.
+    where no zone is given) leaves out rows created before; those without a readable instant are kept. Missing is null;
+    instants are UTC.
 
-    ``on_invalid``: ``"raise"`` fails on the first page with a value that breaks the contract, ``"null"`` makes such values
-    null, ``"quarantine"`` sets their rows aside in ``report.quarantined``. ``progress``: None shows a bar on a terminal or in
-    Jupyter, False is silent, a function gets :class:`ProgressEvent`. ``report`` is filled in place.
+    ``on_invalid``: ``"raise"`` fails on a value that breaks the contract (pages are checked in growing batches), ``"null"``
+    makes such values null, ``"quarantine"`` sets their rows aside in ``report.quarantined``. ``progress``: None shows a bar on
+    a terminal or in Jupyter, False is silent, a function gets :class:`ProgressEvent`. ``report`` is filled in place.
 
     Raises ``FilterError`` before anything is sent where a filter cannot be right; ``IncompleteRead`` rather than returning
     less than there is; ``ContractError``, ``AuthError``, ``NotFound``, ``RateLimited``, ``ServerError``, ``DecodeError`` as
@@ -64,6 +65,7 @@ def load(  # noqa: PLR0913 - the public face
     """
     spec = tables.get(table)
     wanted = spec.filters.parse(filters)
+    report = LoadReport() if report is None else report
     sort: str | None = getattr(wanted, "sort", None)
     frames = list(
         _stream(
@@ -76,7 +78,10 @@ def load(  # noqa: PLR0913 - the public face
         sort = spec.order if limit is None else f"-{spec.order}"
     by, descending = ([sort.removeprefix("-"), spec.key], [sort.startswith("-"), False]) if sort else ([spec.key], [False])
     ordered = frame.sort(by, descending=descending, nulls_last=True)
-    return ordered if limit is None else ordered.head(limit)
+    if ordered[spec.key].n_unique() < ordered.height:
+        raise PaginationError(f"two rows of {table} have the same {spec.key}", hint="try again later")
+    report.rows = ordered.height if limit is None else min(limit, ordered.height)
+    return ordered.head(report.rows)
 
 
 def iter_table(  # noqa: PLR0913 - as load
@@ -100,6 +105,10 @@ def iter_table(  # noqa: PLR0913 - as load
     sort = getattr(wanted, "sort", None)
     if sort not in {None, spec.order} and limit is None:
         raise FilterError("a stream comes oldest first", hint=f"without limit, sort={sort!r} needs load_{table}")
+    if limit is not None and len(wanted.listings()) > 1:
+        raise UsageError(
+            "limit over several lists needs all their rows", hint=f"use load_{table}, or one status and no 'include'"
+        )
     return _stream(
         spec, wanted, limit=limit, created_since=created_since, settings=settings, on_invalid=on_invalid,
         progress=progress, report=report,
@@ -116,9 +125,28 @@ def load_runs(  # noqa: PLR0913 - the public face
     progress: ProgressOption = None,
     report: LoadReport | None = None,
 ) -> pl.DataFrame:
-    """Every run that matches ``filters`` (the API's own parameters, or ``RunFilters``), once; see :func:`load`.
+    """Every run that matches, once, as one frame with the fixed columns of the data dictionary; or an error.
 
-    Archived runs are hidden unless ``archived`` is ``"only"`` or ``"include"``. Source: ``GET organizations/{org}/runs``.
+    Missing is null, instants are UTC, user ids are integers that join. Oldest first; with ``limit``, newest first.
+
+    Args:
+        filters: the API's own parameters, as a dict or ``RunFilters``: ``status``, ``owners``, ``checklist_id``, ``q`` …
+            Archived runs are hidden unless ``archived`` is ``"only"`` or ``"include"``.
+        limit: only the first so many: the newest, or by the filter ``sort``.
+        created_since: only runs created since then: a date, an instant, or ISO text; UTC where no zone is given.
+        settings: token, organization and address; default: the environment.
+        on_invalid: a value that breaks the contract: ``"raise"``, ``"null"`` (it becomes null) or ``"quarantine"`` (its row
+            is set aside in ``report.quarantined``).
+        progress: None shows a bar on a terminal or in Jupyter; False is silent; a function gets each ``ProgressEvent``.
+        report: a ``LoadReport``, filled in place: rows, requests, values read from another shape, how complete it is proven.
+
+    Raises:
+        FilterError: before anything is sent, where a filter cannot be right; or when the API refused or ignored one.
+        IncompleteRead: rather than returning less than there is.
+        ContractError, DecodeError, PaginationError: the API sent what it should not.
+        AuthError, NotFound, RateLimited, ServerError: the API refused, or did not answer.
+
+    Source: ``GET organizations/{org}/runs``.
     """
     return load(
         "runs", filters, limit=limit, created_since=created_since, settings=settings, on_invalid=on_invalid,
@@ -181,7 +209,9 @@ def _stream(  # noqa: PLR0913 - as load
         raise UsageError(f"{spec.name} cannot be read by time of creation", hint="leave created_since out")
     if since is not None and limit is not None and sort not in {None, f"-{spec.order}"}:
         raise UsageError("created_since reads newest first", hint=f"with limit, leave out sort={sort!r}")
-    job = _Job(spec, wanted, limit, since, settings or Settings.from_env(), on_invalid, report or LoadReport())
+    job = _Job(
+        spec, wanted, limit, since, settings or Settings.from_env(), on_invalid, report if report is not None else LoadReport()
+    )
     return job.run(progress)
 
 
@@ -194,6 +224,8 @@ def _instant(moment: date | str | None) -> datetime | None:
             raise UsageError(f"created_since={moment!r} is no date", hint="write 2026-03-01 or 2026-03-01T12:00:00Z") from None
     if moment is None or isinstance(moment, datetime):
         return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not isinstance(moment, date):
+        raise UsageError(f"created_since must be a date, an instant or text, not {type(moment).__name__}")
     return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
 
 
@@ -242,6 +274,7 @@ class _Job:
     def run(self, progress: ProgressOption) -> Iterator[pl.DataFrame]:
         """Read every listing in turn; a row that several of them hold comes once."""
         report, spec = self.report, self.spec
+        report.clear()
         report.table, report.started_at = spec.name, datetime.now(UTC)
         seen: set[bytes] = set()
         logs: list[WalkLog] = []
@@ -273,13 +306,17 @@ class _Job:
             per_page=self.settings.page_size,
             key=self.spec.key,
             order=self.spec.order,
-            sort=getattr(self.wanted, "sort", None),
+            sort=None if self.limit is None else getattr(self.wanted, "sort", None),
             limit=self.limit,
             since=self.since,
         )
         batch, batch_rows = _Batch(), 1
         left = self.limit
-        for page, rows in walk(partial(self.fetch, client, listing), plan, seen, log):
+        for page, rows in walk(partial(self.fetch, client, listing), plan, seen, log, pause=client.pause):
+            if len(rows) < len(page.rows):  # rows of another list: they can show, too, that the API ignored a filter
+                whole = _Batch([(page, page.rows)], len(page.rows))
+                cells = decode(page.rows, self.spec.columns)
+                self.check_heeded(flatten(cells.columns, self.spec.columns, whole.provenance(self.settings.org_id))[0], listing)
             kept = rows if left is None else rows[:left]
             left = None if left is None else left - len(kept)
             batch.add(page, kept)
@@ -326,7 +363,7 @@ class _Job:
             if found.height:
                 raise FilterError(
                     f"the API ignored {name}={listing.params[name]!r}: rows came that cannot match it",
-                    table=self.spec.name, row=found[self.spec.key][0],
+                    table=self.spec.name, row=str(found[self.spec.key][0])[:64],
                     hint=f"{found.height} of the first {frame.height} rows; leave the filter out and filter the frame",
                 )  # fmt: skip
 

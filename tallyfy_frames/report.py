@@ -52,6 +52,11 @@ class LoadReport:
     complete: bool = False
     quarantined: pl.DataFrame | None = field(default=None, repr=False)  # id, reasons, row (JSON, secrets masked)
 
+    def clear(self) -> None:
+        """Forget everything: a report may serve several loads, one after the other."""
+        for name, value in vars(type(self)()).items():
+            setattr(self, name, value)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; the quarantined rows themselves are left out."""
         values = asdict(replace(self, quarantined=None))

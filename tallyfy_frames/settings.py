@@ -14,6 +14,10 @@ from tallyfy_frames.errors import SettingsError
 
 DEFAULT_BASE_URL: Final = "https://go.tallyfy.com/api"
 PAGE_SIZE_MAX: Final = 100  # the server's cap (vendor's CLI and SDK); what it does above is not documented
+LEAST: Final[dict[str, int | float]] = {  # of each setting that is a number; a whole one where this is
+    "page_size": 1, "attempts": 1, "max_answer_bytes": 1, "connect_timeout_s": 0.001, "read_timeout_s": 0.001,
+    "total_timeout_s": 0.001, "retry_wait_s": 0.0, "max_wait_s": 0.0,
+}  # fmt: skip
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 ACCESS_HINT: Final = (
@@ -23,26 +27,30 @@ ACCESS_HINT: Final = (
 ORG_HINT: Final = "it is the 32-character id in the address of your organization's settings; set TALLYFY_ORG_ID"
 
 
-class Secret(str):
-    """A string that prints as stars, so that a repr, a log line or a traceback cannot leak it."""
+class Secret:
+    """A text that no repr, log line, traceback or JSON shows; :meth:`reveal` is the one way to it."""
 
-    __slots__ = ()
+    __slots__ = ("_text",)
 
-    def __repr__(self) -> str:
-        """Never the value."""
-        return "'***'"
-
-    def __str__(self) -> str:
-        """Never the value either; :meth:`reveal` is the one way to it."""
-        return "***"
-
-    def __format__(self, spec: str) -> str:
-        """Never the value either."""
-        return "***"
+    def __init__(self, text: str) -> None:
+        """Keep ``text``."""
+        self._text = text
 
     def reveal(self) -> str:
-        """The value itself, for the one header that needs it."""
-        return str.__str__(self)
+        """The text itself, for the one header that needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        """Never the text."""
+        return "'***'"
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same text."""
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        """As equal secrets are equal."""
+        return hash((Secret, self._text))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +60,13 @@ class Settings:
     All times are seconds. Raises ``SettingsError`` for anything that could not work or would expose the token.
     """
 
-    token: str = field(repr=False)
+    token: Secret | str = field(repr=False)  # a Secret, once checked
     org_id: str
     base_url: str = DEFAULT_BASE_URL
     page_size: int = PAGE_SIZE_MAX  # rows per request
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0  # silence within one answer
-    total_timeout_s: float = 300.0  # one whole answer
+    total_timeout_s: float = 300.0  # one whole answer, from connecting to its last byte
     max_answer_bytes: int = 64 * 1024 * 1024  # one answer, decompressed
     attempts: int = 5  # how often one request is tried in all
     retry_wait_s: float = 0.5  # before the second attempt; doubles from there, to 8 s
@@ -66,29 +74,34 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, before anything is sent."""
-        object.__setattr__(self, "token", Secret(_checked_token(self.token)))
+        object.__setattr__(self, "token", self.token if isinstance(self.token, Secret) else Secret(self.token))
+        for name in ("org_id", "base_url"):
+            if not isinstance(getattr(self, name), str):
+                raise SettingsError(f"{name} must be text, not {type(getattr(self, name)).__name__}")
+        object.__setattr__(self, "token", _checked_token(self.secret))
         object.__setattr__(self, "org_id", _checked_org(self.org_id))
         object.__setattr__(self, "base_url", _checked_base_url(self.base_url))
-        if not 1 <= self.page_size <= PAGE_SIZE_MAX:
+        for name, least in LEAST.items():
+            value, kinds = getattr(self, name), (int,) if isinstance(least, int) else (int, float)
+            if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < float("inf"):
+                raise SettingsError(f"{name} must be {'whole, ' if kinds == (int,) else ''}from {least}, not {value!r}")
+        if self.page_size > PAGE_SIZE_MAX:
             what = f"page_size must be 1 to {PAGE_SIZE_MAX}, not {self.page_size}"
             raise SettingsError(what, hint="the API serves at most 100 rows a page")
-        if self.attempts < 1:
-            raise SettingsError(f"attempts must be at least 1, not {self.attempts}")
-        for name in ("connect_timeout_s", "read_timeout_s", "total_timeout_s", "max_answer_bytes"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("retry_wait_s", "max_wait_s"):
-            if not getattr(self, name) >= 0:
-                raise SettingsError(f"{name} must not be negative, not {getattr(self, name)}")
+
+    @property
+    def secret(self) -> Secret:
+        """The token, in the form that hides it."""
+        return self.token if isinstance(self.token, Secret) else Secret(self.token)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Settings from ``TALLYFY_ACCESS_TOKEN`` (or ``…_FILE``), ``TALLYFY_ORG_ID`` and ``TALLYFY_BASE_URL``."""
         environ = os.environ if environ is None else environ
-        token = environ.get("TALLYFY_ACCESS_TOKEN", "")
-        if not token and (path := environ.get("TALLYFY_ACCESS_TOKEN_FILE")):
+        token = Secret(environ.get("TALLYFY_ACCESS_TOKEN", ""))
+        if not token.reveal() and (path := environ.get("TALLYFY_ACCESS_TOKEN_FILE")):
             try:
-                token = Path(path).read_text(encoding="utf-8")
+                token = Secret(Path(path).read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "it is not text"
                 raise SettingsError(
@@ -106,15 +119,15 @@ class Settings:
         return urlsplit(self.base_url).hostname in LOOPBACK
 
 
-def _checked_token(token: str) -> str:
-    value = (token.reveal() if isinstance(token, Secret) else token).strip()
-    if not value:
+def _checked_token(token: Secret) -> Secret:
+    """The token without space around it. No frame on the way to an error holds it in the open."""
+    if not isinstance(token.reveal(), str) or not token.reveal().strip():
         raise SettingsError("no access token", hint=ACCESS_HINT)
-    if not re.fullmatch(r"[\x21-\x7e]+", value):
+    if not re.fullmatch(r"[\x21-\x7e]+", token.reveal().strip()):
         # A pasted "Bearer …", a line break inside, or typographic characters: none of them can go into the header.
         what = "the access token holds spaces or characters that no token has"
         raise SettingsError(what, hint="copy the token alone, without the word Bearer")
-    return value
+    return Secret(token.reveal().strip())
 
 
 def _checked_org(org_id: str) -> str:
@@ -135,7 +148,9 @@ def _checked_base_url(base_url: str) -> str:
         host = None
     if not host or parts.scheme not in {"http", "https"}:
         raise SettingsError("the base URL is not an http(s) address", hint=f"the default is {DEFAULT_BASE_URL}")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if not re.fullmatch(r"[0-9a-f:.]+|([a-z0-9_-]+\.)*[a-z0-9_-]+", host) or re.search(r"[\x00-\x20]", value):
+        raise SettingsError("the base URL's host is no host name", hint=f"the default is {DEFAULT_BASE_URL}")
+    if parts.username or parts.password or "?" in value or "#" in value:
         what = "the base URL holds a user, password, query or fragment"
         raise SettingsError(what, hint="give scheme, host and path only")
     if parts.scheme == "http" and host not in LOOPBACK:

@@ -38,7 +38,7 @@ class Voice:
         if self.log_format is LogFormat.json:
             line = json.dumps({"time": datetime.now(UTC).isoformat(), "level": level, "message": message, **facts}, default=str)
         else:
-            line = ("" if level == "info" else f"{level}: ") + printable(message)
+            line = ("" if level == "info" else f"{level}: ") + printable(message).replace("\n", "\\n")
         print(line, file=sys.stderr)  # noqa: T201 - this is the one place that does
 
     def fail(self, error: TallyfyFramesError) -> int:

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeAlias
 
@@ -50,7 +50,7 @@ ERROR_FOR_STATUS: Final[Mapping[int, tuple[type[TallyfyFramesError], str]]] = {
     ),
     404: (NotFound, "check TALLYFY_ORG_ID and TALLYFY_BASE_URL; what the token's user may not see looks like this, too"),
     422: (FilterError, "the API refuses a parameter"),
-    429: (RateLimited, "wait that long, or set a higher max_wait_s"),
+    429: (RateLimited, "wait that long, or set Settings(max_wait_s=…) higher"),
 }
 
 
@@ -119,7 +119,7 @@ def list_request(path: Sequence[str], params: Mapping[str, object], *, page: int
 
 
 def read_page(request: Request, reply: Reply, *, page: int, per_page: int, now: datetime) -> Page:
-    """The rows of a list answer. Raises ``DecodeError`` or ``PaginationError`` if it cannot be one.
+    """The rows of a list answer, judged against itself. Raises ``DecodeError`` or ``PaginationError`` if it cannot be one.
 
     A body is ``{"data": […], "meta": {…}}``; a bare list was seen, too. A body with neither is an error, never an empty page.
     """
@@ -132,24 +132,28 @@ def read_page(request: Request, reply: Reply, *, page: int, per_page: int, now: 
     if not all(isinstance(row, dict) for row in rows):
         raise DecodeError("a row of the answer is not an object", url=request.shown, page=page, hint="try again later")
     stated = _stated(body)
-    _judge(request, rows, stated, page)
+    _judge(request, rows, stated, page=page, per_page=per_page)
     return Page(tuple(rows), stated, page, per_page, now, request)
 
 
-def _judge(request: Request, rows: Sequence[object], stated: Stated, page: int) -> None:
+def _judge(request: Request, rows: Sequence[object], stated: Stated, *, page: int, per_page: int) -> None:
     """Refuse an answer that contradicts itself: an empty, cut or foreign page is never the end of a list."""
     where: dict[str, Any] = {"url": request.shown, "page": page}
     if stated.current_page is not None and stated.current_page != page:
         raise PaginationError("the answer is another page than the one asked for", stated_page=stated.current_page, **where)
+    if len({_digest(row) for row in rows}) < len(rows):
+        raise PaginationError("the answer holds the same row twice", **where)
+    if stated.count is not None and stated.count != len(rows):
+        raise PaginationError(
+            "the answer does not hold as many rows as it states", rows=len(rows), stated=stated.count, **where
+        )
     if stated.total is None:
         return
-    size = stated.per_page or len(rows)
+    size = stated.per_page or per_page
     due = max(0, min(size, stated.total - (page - 1) * size))
     if len(rows) < due:
         what = "the answer holds fewer rows than it should by its own total"
         raise PaginationError(what, rows=len(rows), due=due, stated_total=stated.total, **where)
-    if len({_digest(row) for row in rows}) < len(rows):
-        raise PaginationError("the answer holds the same row twice", **where)
 
 
 def _digest(row: object) -> object:
@@ -168,7 +172,7 @@ def _stated(body: object) -> Stated:
 def _whole(value: object) -> int | None:
     if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
 
 
 def read_item(request: Request, reply: Reply) -> Any:
@@ -186,9 +190,11 @@ def _number(text: str) -> object:
     value = float(text)
     if len(text) <= 15 and "e" not in text.lower():  # a double holds 15 digits whatever they are
         return value
-    if math.isfinite(value) and Decimal(repr(value)) == Decimal(text):
-        return value
-    return msgspec.Raw(text.encode())
+    try:
+        exact = math.isfinite(value) and Decimal(repr(value)) == Decimal(text)
+    except InvalidOperation:  # an exponent beyond all reason
+        exact = False
+    return value if exact else msgspec.Raw(text.encode())
 
 
 _decoder: Final = msgspec.json.Decoder(float_hook=_number)
@@ -205,8 +211,8 @@ def _json(request: Request, reply: Reply) -> object:
         raise DecodeError(what, url=request.shown, content_type=_clean(kind), bytes=len(reply.body), hint=hint) from None
 
 
-def check(request: Request, reply: Reply, *, now: datetime, hide: str = "") -> None:
-    """Raise the error that a non-2xx answer stands for. ``hide`` is taken out of anything the API says."""
+def check(request: Request, reply: Reply, *, now: datetime) -> None:
+    """Raise the error that a non-2xx answer stands for."""
     status = reply.status
     if 200 <= status < 300:  # any 2xx; the docs show 201 for a GET
         return
@@ -216,12 +222,22 @@ def check(request: Request, reply: Reply, *, now: datetime, hide: str = "") -> N
         raise ApiError("the API answered with a redirect", **where, hint=hint)
     if status >= 500:  # these bodies quote SQL and stack traces: not repeated
         raise ServerError("the server failed", **where, hint="try again later")
-    said = _message(_body(reply)).replace(hide, "***") if hide else _message(_body(reply))
+    said = _message(_body(reply))
     kind, hint = ERROR_FOR_STATUS.get(status, (ApiError, "check the filters"))
     what = f"the API refused: {said}" if said else "the API refused"
     if kind is RateLimited:
         raise RateLimited(what, retry_after_s=retry_after_s(reply.headers, now), hint=hint, **where)
     raise kind(what, hint=hint, **where)
+
+
+def redacted(reply: Reply, secret: str) -> Reply:
+    """``reply`` without ``secret``, however JSON spells it: what errors are made from."""
+    spellings = {secret, secret.replace("/", "\\/")}
+    body, headers = reply.body, dict(reply.headers)
+    for spelling in spellings:
+        body = body.replace(spelling.encode(), b"***")
+        headers = {name: value.replace(spelling, "***") for name, value in headers.items()}
+    return Reply(reply.status, headers, body)
 
 
 def _body(reply: Reply) -> object:
@@ -244,7 +260,10 @@ def _message(body: object) -> str:
         parts += [error.get("message"), error.get("code")]
     elif isinstance(error, str):
         parts.append(error)
-    parts.append(_flat(body.get("errors")))
+    try:
+        parts.append(_flat(body.get("errors")))
+    except RecursionError:
+        parts.append("errors nested too deeply to repeat")
     said = [part for part in parts if isinstance(part, str) and part]
     return _clean("; ".join(dict.fromkeys(said)))
 
@@ -265,14 +284,15 @@ def _clean(text: str) -> str:
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that ``Retry-After`` asks for: a number or an HTTP date; None if it says nothing usable."""
+    """Seconds that ``Retry-After`` asks for: a number or an HTTP date; None if it says nothing usable, or a past date."""
     text = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
         return float(text)
     try:
         until = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)
-    return max(0.0, (until - now).total_seconds())
+    seconds = (until - now).total_seconds()
+    return seconds if seconds > 0 else None

@@ -21,14 +21,17 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 import msgspec
 
 from tallyfy_frames.tables._table import Column, Reads
 
-# Keys whose value lets anyone in, wherever they stand: web hooks, guests' secret links, addresses of files.
-SECRET_KEYS: Final = frozenset({"webhook", "link", "guest_link", "guest-link", "guest-links", "url", "full_url"})
+# A key with one of these words in it has a value that may let anyone in, wherever it stands: web hooks, guests' links and
+# codes, addresses of files. Better one address of the organization's own masked than one of these written.
+SECRET_WORDS: Final = frozenset({"webhook", "webhooks", "link", "links", "url", "urls", "uri", "href", "code"})
+WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 MASK: Final = "***"
 INT64: Final = range(-(2**63), 2**63)
 EXACT_FLOAT: Final = 2**53  # integers up to here survive in a double
@@ -82,13 +85,25 @@ def decode(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Cell
 
 def masked_json(row: Mapping[str, Any]) -> str:
     """A row as JSON text with its secrets masked."""
-    return _json(masked(row))
+    try:
+        return _json(masked(row))
+    except RecursionError:
+        return _json(
+            {"id": row.get("id") if isinstance(row.get("id"), str | int) else None, "rest": "nested too deeply to keep"}
+        )
+
+
+@cache
+def is_secret(key: str) -> bool:
+    """Whether a value under this key may let anyone in."""
+    words = {word.lower() for word in WORD.findall(key)}
+    return not words.isdisjoint(SECRET_WORDS) and ("code" not in words or "guest" in words or len(words & SECRET_WORDS) > 1)
 
 
 def masked(value: Any) -> Any:
     """``value`` with the values of secret keys replaced, at any depth."""
     if isinstance(value, dict):
-        return {key: MASK if key in SECRET_KEYS and item not in (None, "") else masked(item) for key, item in value.items()}
+        return {key: MASK if item and is_secret(key) else masked(item) for key, item in value.items()}
     if isinstance(value, list):
         return [masked(item) for item in value]
     return value
@@ -112,27 +127,26 @@ def _objects(rows: Sequence[Mapping[str, Any]], parent: str, columns: Sequence[C
     """The nested objects under one key, whatever they look like; ``{}`` where there is nothing."""
     children = {source.partition(".")[2]: column.name for column in columns for source in column.sources
                 if source.startswith(f"{parent}.")}  # fmt: skip
-    own = any(parent in column.sources for column in columns)
     found: list[Any] = []
+    first = next(iter(children.values()))
     for position, row in enumerate(rows):
         value = row.get(parent)
+        if type(value) is dict and value and value.keys() <= {"data", "meta"}:
+            value = value.get("data")
+            cells.coerced[first] += bool(value)
         if type(value) is dict:
-            if value.keys() <= {"data", "meta"}:
-                value = value.get("data") or {}
-                cells.coerced[parent] += bool(value)
-            found.append(value if isinstance(value, dict) else {})
+            found.append(value)
             continue
         found.append({})
-        if value is None or own:
+        if value is None:
             continue
-        name = children.get("percent")
         if value == []:
-            cells.coerced[parent] += 1
-        elif name is not None and isinstance(value, int | float) and not isinstance(value, bool):
-            found[-1] = {"percent": value}
-            cells.coerced[name] += 1
+            cells.coerced[first] += 1
+        elif "percent" in children and isinstance(value, int | float | str | msgspec.Raw) and not isinstance(value, bool):
+            found[-1] = {"percent": value}  # and its own reader decides
+            cells.coerced[children["percent"]] += isinstance(value, int | float)
         else:
-            cells.faults.append(Fault(position, next(iter(children.values())), f"{parent} is {_kind(value)}, not an object"))
+            cells.faults.append(Fault(position, first, f"{parent} is {_kind(value)}, not an object"))
     return found
 
 
@@ -192,6 +206,7 @@ CLEAN: Final[Mapping[Reads, tuple[frozenset[type], Callable[[list[Any]], bool] |
     "user_ids": (frozenset({_NONE}), None),
     "ids": (frozenset({_NONE}), None),
     "json": (frozenset({_NONE}), None),
+    "secret": (frozenset({_NONE}), None),
 }
 
 
@@ -267,7 +282,7 @@ def _float(value: Any) -> tuple[float | None, bool]:
             return float(value), False  # JSON has one kind of number
         raise _Unreadable("a whole number beyond a double's digits")
     if isinstance(value, msgspec.Raw):  # more digits than a double holds: the nearest one is the number meant
-        return _finite(float(bytes(value))), False
+        return _finite(float(bytes(value))), True
     if isinstance(value, str):
         word = value.strip()
         if word.lower() in NO_VALUE:
@@ -329,7 +344,14 @@ def _listed(read: Callable[[Any], tuple[Any, bool]]) -> Callable[[Any], tuple[li
 
 def _json_text(value: Any) -> tuple[str, bool]:
     """Compact JSON text, secrets masked; ``[]`` is PHP's empty object."""
-    return ("{}", True) if value == [] else (_json(masked(value)), False)
+    try:
+        return ("{}", True) if value == [] else (_json(masked(value)), False)
+    except RecursionError:
+        raise _Unreadable("nested too deeply") from None
+
+
+def _mask(_: Any) -> tuple[str, bool]:
+    return MASK, False
 
 
 READERS: Final[Mapping[Reads, Callable[[Any], tuple[Any, bool]]]] = {
@@ -343,6 +365,7 @@ READERS: Final[Mapping[Reads, Callable[[Any], tuple[Any, bool]]]] = {
     "user_ids": _listed(_user_id),
     "ids": _listed(_id),
     "json": _json_text,
+    "secret": _mask,
 }
 
 
@@ -360,13 +383,13 @@ def _extra(
             if not objects[position].keys() <= known[parent]:
                 found |= {f"{parent}.{key}": item for key, item in objects[position].items() if key not in known[parent]}
         cells.unknown.update(found.keys())
-        texts.append(_json(masked_paths(found)) if found else None)
+        try:
+            texts.append(
+                _json({path: MASK if item and is_secret(path) else masked(item) for path, item in found.items()})
+                if found
+                else None
+            )
+        except RecursionError:
+            cells.faults.append(Fault(position, "extra", "nested too deeply"))
+            texts.append(None)
     return texts
-
-
-def masked_paths(found: Mapping[str, Any]) -> dict[str, Any]:
-    """``found``, keyed by path, with secrets masked by the last key of each path."""
-    return {
-        path: MASK if path.rpartition(".")[2] in SECRET_KEYS and item not in (None, "") else masked(item)
-        for path, item in found.items()
-    }

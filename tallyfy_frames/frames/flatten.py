@@ -10,7 +10,9 @@ import polars as pl
 from tallyfy_frames.tables._table import Column
 
 # Date, then optionally time, fraction and zone. Anything else is no instant, however a lenient parser might read it.
-INSTANT: Final = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:?\d{2})?)?$"
+INSTANT: Final = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+)
 ZONED: Final = r"(Z|:\d{2}(\.\d+)?[+-]\d{2}:?\d{2})$"
 
 
@@ -46,4 +48,5 @@ def instants(texts: pl.Series) -> pl.Series:
     zoned = pl.when(text.str.len_bytes() == len("2031-04-05")).then(zoned + "T00:00:00Z").otherwise(zoned)
     zoned = pl.when(zoned.str.contains(ZONED)).then(zoned).otherwise(zoned + "Z")
     parsed = zoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False)
-    return texts.to_frame().select(pl.when(text.str.contains(INSTANT)).then(parsed).alias(texts.name)).to_series()
+    ours = text.str.contains(INSTANT) & parsed.dt.year().is_between(1, 9999)  # a zone can push an instant out of the calendar
+    return texts.to_frame().select(pl.when(ours).then(parsed).alias(texts.name)).to_series()

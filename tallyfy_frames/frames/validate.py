@@ -15,6 +15,7 @@ from tallyfy_frames.errors import ContractError
 OnInvalid: TypeAlias = Literal["raise", "null", "quarantine"]
 ON_INVALID: Final = ("raise", "null", "quarantine")
 SHOWN_MAX: Final = 10  # cells listed in an error
+KEY_MAX: Final = 64  # characters of a row's key in it
 
 Breach: TypeAlias = tuple[int, str, str]  # row, column, reason
 
@@ -92,7 +93,7 @@ def _reason(check: str) -> str:
 
 
 def _error(frame: pl.DataFrame, breaches: Sequence[Breach], *, key: str, table: str) -> ContractError:
-    keys = frame[key].to_list()
+    keys = [None if value is None else str(value)[:KEY_MAX] for value in frame[key].to_list()]
     cells = [f"{keys[row] if keys[row] is not None else 'row ' + str(row + 1)}.{column}: {reason}"
              for row, column, reason in breaches[:SHOWN_MAX]]  # fmt: skip
     more = len(breaches) - len(cells)

@@ -10,10 +10,14 @@ switching the symlink ``current`` in one rename. Until then readers see the one 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +44,7 @@ SHRINK_MAX: Final = 0.10  # of the current snapshot's rows: more is a token with
 SNAPSHOTS: Final = "snapshots"
 CURRENT: Final = "current"
 STAGING: Final = ".staging-"
+OUR_NAME: Final = re.compile(r"(\.staging-)?[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 
 
 def write_snapshot(  # noqa: PLR0913 - the public face
@@ -63,11 +68,9 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     ``SinkError`` for a root that is unwritable, full, another organization's, or holds something else.
     """
     settings = settings or Settings.from_env()
-    root = Path(root)
     jobs = _jobs(tables, filters)
-    _prepare(root)
-    with locked(root):
-        return _Publishing(root, settings, jobs, allow_shrink).run(on_invalid, progress, report)
+    with _prepared(root) as place, locked(place):
+        return _Publishing(place, settings, jobs, allow_shrink).run(on_invalid, progress, report)
 
 
 def read_snapshot(root: str | Path, table: str = "runs", *, at: datetime | str | None = None) -> pl.LazyFrame:
@@ -82,13 +85,9 @@ def read_snapshot(root: str | Path, table: str = "runs", *, at: datetime | str |
         hint = f"it holds {', '.join(manifest.tables)}"
         raise SinkError(f"the snapshot has no table {table!r}", path=manifest.folder, hint=hint)
     entry = manifest.tables[table]
-    places = [manifest.folder / table / file.path for file in entry.files]
-    if not places:
+    if not entry.files:
         return pl.LazyFrame(schema=spec.schema)
-    missing = [place for place in places if not place.exists()]
-    if missing:
-        raise SinkError("a file of the snapshot is gone", path=missing[0], hint="read another snapshot with at=")
-    return _scan(spec, places)
+    return _scan(spec, manifest.folder / table, entry.files)
 
 
 def read_manifest(root: str | Path, *, at: datetime | str | None = None) -> Manifest:
@@ -99,35 +98,54 @@ def read_manifest(root: str | Path, *, at: datetime | str | None = None) -> Mani
         if folder is None:
             raise SinkError("there is no snapshot here", path=root, hint=f"tallyfy-frames snapshot {root}")
         return Manifest.read(folder)
-    names = sorted(entry.name for entry in (root / SNAPSHOTS).glob("[!.]*")) if (root / SNAPSHOTS).is_dir() else []
-    if isinstance(at, str) and at in names:
-        return Manifest.read(root / SNAPSHOTS / at)
-    limit = _stamp(at)
-    older = [name for name in names if name.partition("-")[0] <= limit]
-    if not older:
-        raise SinkError(f"no snapshot is as old as {at}", path=root, hint=f"the oldest is {names[0]}" if names else None)
-    return Manifest.read(root / SNAPSHOTS / older[-1])
+    moment = None if at in {entry.snapshot for entry in _published(root)} else _moment(at)
+    found = [entry for entry in _published(root) if entry.snapshot == at or (moment and entry.created_at <= moment.isoformat())]
+    if not found:
+        raise SinkError(f"no snapshot is as old as {at}", path=root, hint="published ones are in the chain that current begins")
+    return found[0]
 
 
-def _stamp(at: datetime | str) -> str:
-    """An instant as the names of snapshots begin."""
+def _published(root: Path) -> Iterator[Manifest]:
+    """Every published snapshot that is still there, newest first: each names the one before.
+
+    A folder outside this chain was never published: its job died between renaming it and switching ``current``.
+    """
+    folder = _current(root)
+    while folder is not None and folder.is_dir():
+        manifest = Manifest.read(folder)
+        yield manifest
+        folder = None if manifest.previous is None else root / SNAPSHOTS / manifest.previous
+
+
+def _moment(at: datetime | str) -> datetime:
+    """An instant in UTC."""
     try:
         moment = datetime.fromisoformat(at) if isinstance(at, str) else at
     except ValueError:
         raise UsageError(f"at={at!r} is neither a snapshot here nor an instant") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    if not isinstance(moment, datetime):
+        raise UsageError(f"at must be an instant, or a snapshot's name, not {type(at).__name__}")
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-def _scan(spec: Table, places: Sequence[Path]) -> pl.LazyFrame:
-    """Files of one table as a lazy frame in the table's order; the partition column comes from their folders."""
+def _scan(spec: Table, folder: Path, files: Sequence[Written]) -> pl.LazyFrame:
+    """Files of one table as a lazy frame in the table's order.
+
+    The partition's value comes from the manifest, not from the path: a root below ``env=prod/`` is no partition of ours.
+    """
     own = pl.Schema({name: dtype for name, dtype in spec.schema.items() if name != spec.partition})
-    hive = {spec.partition: pl.String()} if spec.partition else None
-    scanned = pl.scan_parquet(
-        list(places), glob=False, hive_partitioning=hive is not None, hive_schema=hive, schema=own,
-        missing_columns="insert", extra_columns="ignore",
-    )  # fmt: skip
-    return scanned.select(spec.schema.names())
+    parts = []
+    for file in files:
+        place = folder / file.path
+        if not place.exists():
+            raise SinkError("a file of the snapshot is gone", path=place, hint="read another snapshot with at=")
+        part = pl.scan_parquet(
+            place, glob=False, hive_partitioning=False, schema=own, missing_columns="insert", extra_columns="ignore"
+        )
+        if spec.partition is not None:
+            part = part.with_columns(pl.lit(file.value, dtype=pl.String).alias(spec.partition))
+        parts.append(part.select(spec.schema.names()))
+    return pl.concat(parts)
 
 
 def _spec(name: str) -> Table:
@@ -156,17 +174,45 @@ def _jobs(names: Sequence[str], filters: Filters | Mapping[str, Any] | None) -> 
     return jobs
 
 
-def _prepare(root: Path) -> None:
-    """Make the root, unless it is something else's."""
-    with refusals(root):
-        if root.exists() and not root.is_dir():
-            raise SinkError("the root is a file", path=root, hint="name a folder")
-        root.mkdir(parents=True, exist_ok=True)
-        if not (root / SNAPSHOTS).exists():
-            others = sorted(entry.name for entry in root.iterdir() if entry.name != LOCK_NAME)
-            if others:
-                what = f"the root holds something else: {', '.join(others[:3])}"
-                raise SinkError(what, path=root, hint="name a new or empty folder")
+@contextmanager
+def _prepared(root: str | Path) -> Iterator[Path]:
+    """The root, made if it is not there; gone again if it was made for a job that published nothing."""
+    if "://" in str(root):
+        raise SinkError("a root is a folder; object stores are not supported yet", path=root)
+    place = Path(root)
+    with refusals(place):
+        made = not place.exists()
+        if not made:
+            _refuse_foreign(place)
+        place.mkdir(parents=True, exist_ok=True)
+    try:
+        yield place
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):
+                (place / SNAPSHOTS).rmdir()
+            if not (place / SNAPSHOTS).exists():
+                with contextlib.suppress(OSError):
+                    (place / LOCK_NAME).unlink(missing_ok=True)
+                    place.rmdir()
+        raise
+
+
+def _refuse_foreign(root: Path) -> None:
+    """A root is ours if it is empty, or holds a lock and snapshots named as ours are."""
+    if not root.is_dir():
+        raise SinkError("the root is a file", path=root, hint="name a folder")
+    snapshots = root / SNAPSHOTS
+    if (root / CURRENT).exists() and not (root / CURRENT).is_symlink():
+        hint = "copy snapshots with their links (rsync -l), or remove it"
+        raise SinkError(f"{CURRENT} is no link", path=root / CURRENT, hint=hint)
+    if snapshots.is_dir() and (root / LOCK_NAME).is_file():
+        others = [entry.name for entry in snapshots.iterdir() if not OUR_NAME.fullmatch(entry.name)]
+    else:
+        others = [entry.name for entry in root.iterdir() if not entry.name.startswith(".") and entry.name != "lost+found"]
+    if others:
+        what = f"the root holds something else: {', '.join(sorted(others)[:3])}"
+        raise SinkError(what, path=root, hint="name a new or empty folder")
 
 
 def _current(root: Path) -> Path | None:
@@ -187,21 +233,20 @@ class _Publishing:
         self.allow_shrink = allow_shrink
         self.id = secrets.token_hex(4)
         self.created_at = datetime.now(UTC)
-        self.name = f"{_stamp(self.created_at)}-{self.id}"
+        self.name = f"{self.created_at:%Y%m%dT%H%M%SZ}-{self.id}"
         self.staging = root / SNAPSHOTS / f"{STAGING}{self.name}"
 
     def run(self, on_invalid: OnInvalid, progress: ProgressOption, report: LoadReport | None) -> Manifest:
         """Stage, check, publish; on any failure the staging folder goes and the current snapshot stays."""
-        folder = _current(self.root)
-        before = Manifest.read(folder) if folder is not None else None
+        before = self.before()
         self.refuse_other_organization(before)
         with refusals(self.root):
-            for left_over in (self.root / SNAPSHOTS).glob(f"{STAGING}*"):
-                shutil.rmtree(left_over)
+            for left_over in (*(self.root / SNAPSHOTS).glob(f"{STAGING}*"), *self.root.glob(f".{CURRENT}-*")):
+                shutil.rmtree(left_over) if left_over.is_dir() and not left_over.is_symlink() else left_over.unlink()
             self.staging.mkdir(parents=True)
         try:
             token_user = pipeline.token_user(self.settings)
-            entries = {job.spec.name: self.stage(job, on_invalid, progress, _fresh(report)) for job in self.jobs}
+            entries = {job.spec.name: self.stage(job, on_invalid, progress, report or LoadReport()) for job in self.jobs}
             manifest = Manifest(
                 snapshot=self.name,
                 created_at=self.created_at.isoformat(),
@@ -218,9 +263,25 @@ class _Publishing:
                 refuse_shrink(before, manifest)
             self.publish(manifest)
         except BaseException:
-            shutil.rmtree(self.staging, ignore_errors=True)
+            unpublished = _current(self.root) != self.root / SNAPSHOTS / self.name
+            for folder in (self.staging, self.root / SNAPSHOTS / self.name):
+                if unpublished:
+                    shutil.rmtree(folder, ignore_errors=True)
+            (self.root / f".{CURRENT}-{self.id}").unlink(missing_ok=True)
             raise
         return manifest
+
+    def before(self) -> Manifest | None:
+        """The snapshot to compare with; a damaged one counts as none only where shrinking is allowed."""
+        folder = _current(self.root)
+        try:
+            return None if folder is None else Manifest.read(folder)
+        except SinkError as error:
+            if self.allow_shrink:
+                return None
+            hint = "repair it, or publish a new one over it: allow_shrink=True (--allow-shrink)"
+            raise SinkError(f"the current snapshot cannot be read, so there is nothing to compare with: {error.what}",
+                            path=folder, hint=hint) from None  # fmt: skip
 
     def refuse_other_organization(self, before: Manifest | None) -> None:
         """A root is one organization's: mixing two would look like a great change."""
@@ -233,6 +294,7 @@ class _Publishing:
         spec = job.spec
         folder = self.staging / spec.name
         rows, digest = 0, 0
+        values: Counter[str | None] = Counter()
         with ParquetSink(folder, spec, self.id) as sink:
             for frame in pipeline.iter_table(
                 spec.name, job.filters, settings=self.settings, on_invalid=on_invalid, progress=progress, report=report
@@ -240,8 +302,9 @@ class _Publishing:
                 sink.write(frame)
                 rows += frame.height
                 digest = (digest + _digest(frame[spec.key])) % 2**64
+                values.update(frame[spec.partition] if spec.partition else [None] * frame.height)
             files = sink.finish()
-        self.check(spec, folder, files, rows, digest)
+        self.check(spec, folder, files, values, digest)
         quarantined: tuple[Written, ...] = ()
         if report.quarantined is not None and report.quarantined.height:
             place = self.staging / "quarantine" / f"{spec.name}-{self.id}.parquet"
@@ -256,14 +319,14 @@ class _Publishing:
             report=report.as_dict(),
         )
 
-    def check(self, spec: Table, folder: Path, files: Sequence[Written], rows: int, digest: int) -> None:
-        """The files must hold the very rows that were read, each key once."""
-        if not files:
-            found = (0, 0, 0)
-        else:
-            keys = _scan(spec, [folder / file.path for file in files]).select(spec.key).collect()[spec.key]
+    def check(self, spec: Table, folder: Path, files: Sequence[Written], values: Counter[str | None], digest: int) -> None:
+        """The files must hold the very rows that were read: each key once, under its own partition's value."""
+        rows = values.total()
+        found = (0, 0, 0)
+        if files:
+            keys = _scan(spec, folder, files).select(spec.key).collect()[spec.key]
             found = (len(keys), keys.n_unique(), _digest(keys))
-        if found != (rows, rows, digest) or sum(file.rows for file in files) != rows:
+        if found != (rows, rows, digest) or {file.value: file.rows for file in files} != values:
             what = f"the files of {spec.name} do not hold the rows that were read"
             raise SinkError(what, path=folder, read=rows, written=found[0], distinct=found[1], hint="check the disk")
 
@@ -281,15 +344,6 @@ class _Publishing:
             sync_folder(self.root)
 
 
-def _fresh(report: LoadReport | None) -> LoadReport:
-    """The caller's report, emptied; or a new one."""
-    if report is None:
-        return LoadReport()
-    for name, value in vars(LoadReport()).items():
-        setattr(report, name, value)
-    return report
-
-
 def _digest(keys: pl.Series) -> int:
     """A sum over the keys' hashes: the same for the same keys in any order, and another if one is doubled."""
     return int(keys.hash(seed=0).cast(pl.Int128).sum() or 0) % 2**64
@@ -298,6 +352,8 @@ def _digest(keys: pl.Series) -> int:
 def refuse_shrink(before: Manifest, after: Manifest) -> None:
     """Raise ``ShrinkRefused`` where ``after`` looks like less of the same: a token with fewer rights returns fewer rows."""
     hint = "check the token's rights; allow_shrink=True (--allow-shrink) publishes it"
+    if before.filters != after.filters or not before.tables.keys() <= after.tables.keys():
+        hint = "the current snapshot has other filters or tables: use another root, or allow_shrink=True (--allow-shrink)"
     if before.token_user != after.token_user and None not in (before.token_user, after.token_user):
         what = f"the token belongs to user {after.token_user}, the current snapshot was read by {before.token_user}"
         raise ShrinkRefused(what, hint=hint)

@@ -34,6 +34,7 @@ FAULTS: Final = {
     "foreign-redirect": "302 to another origin",
     "oversized": "an answer of 200 MB, small on the wire",
     "echo-token": "400 whose message repeats the Authorization header",
+    "echo-token-200": "200 with an error envelope that repeats the Authorization header",
     "total-high": "a total 3 above the rows there are",
     "total-low": "a total 3 below the rows there are",
     "duplicate-row": "the last row of the page twice",

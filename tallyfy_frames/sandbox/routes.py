@@ -6,6 +6,7 @@ they disagree the default is the unkinder reading and a quirk switches to the ot
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -18,6 +19,9 @@ QUIRKS: Final = {
     "status-unknown-empty": "an unknown status word selects nothing; default: it is ignored",
     "status-active-open": "status=active selects every run that is not complete; default: only the word itself",
     "archived-true-only": "archived=true selects archived runs alone; default: those too",
+    "archived-ignored": "archived is no filter: every list is the default one",
+    "wrong-org-404": "another organization is 404; default: 403",
+    "links-missing": "meta has no links; default: an object, or [] where there are none",
     "lists-and": "owners, groups and tag_ids must all match; default: any of them",
     "tag-csv": "tag takes several ids; default: one id",
     "folder-numeric": "folder takes the folder's number; default: its 32-hex id",
@@ -135,6 +139,8 @@ class Routes:
 
     def selects(self, run: Run, query: Query) -> bool:
         """Whether every parameter that this route knows lets ``run`` through; it ignores all others."""
+        if "archived-ignored" in self.quirks:
+            query = {name: value for name, value in query.items() if name != "archived"}
         return all(matches(self, run, query[name]) for name, matches in _RUN_FILTERS.items() if query.get(name)) and (
             bool(query.get("archived")) or query.get("status") == "archived" or run.archived_at is None
         )
@@ -185,7 +191,7 @@ class Routes:
             del meta["total_pages"]
         if "text-numbers" in self.quirks:
             meta = {name: str(value) for name, value in meta.items()}
-        return meta | {"links": links or []}
+        return meta if "links-missing" in self.quirks else meta | {"links": links or []}
 
     def link(self, route: str, query: Query, page: int) -> str:
         """A link as the API prints them: it keeps the filters and drops ``with`` and ``per_page``."""
@@ -199,7 +205,7 @@ def _csv(text: str | None) -> list[str]:
 
 
 def _whole(text: str | None, default: int) -> int:
-    return max(1, int(text)) if text and text.isdecimal() else default
+    return max(1, int(text)) if text and re.fullmatch(r"[0-9]{1,9}", text) else default
 
 
 def _some(routes: Routes, wanted: str, found: Collection[object]) -> bool:

@@ -31,17 +31,17 @@ HTML: Final = b"<!DOCTYPE html><html><head><title>502</title></head><body><h1>Ba
 OVERSIZED_BYTES: Final = 200_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Logged:
-    """One request and what it got."""
+    """One request and what it got; there before its answer is sent."""
 
     at_s: float  # monotonic clock
     method: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]  # names in lower case
-    status: int
-    fault: str | None
+    status: int = 0  # 0: no answer at all
+    fault: str | None = None
 
 
 class Limit:
@@ -134,6 +134,10 @@ class Sandbox:
 
     def __enter__(self) -> Self:
         """Serve from a thread."""
+        return self.start()
+
+    def start(self) -> Self:
+        """Serve from a thread, until the process ends or ``__exit__``."""
         self.thread = threading.Thread(target=self.serve, name="sandbox", daemon=True)
         self.thread.start()
         return self
@@ -181,6 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     timeout = 60
     server: _Server
+    entry: Logged
     error_pages: ClassVar[dict[int, str]] = {401: "Unauthenticated.", 404: "Not Found"}
 
     def log_message(self, *_: object) -> None:
@@ -196,28 +201,36 @@ class _Handler(BaseHTTPRequestHandler):
             path = path[1:]
         if sandbox.latency_ms:
             time.sleep(sandbox.latency_ms / 1000)
-        fault: str | None = None
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.entry = Logged(time.monotonic(), "GET", split.path, query, headers)
+        sandbox.requests.append(self.entry)
         try:
             self.demand_headers()
             self.demand_rights(path)
-            if path and path[-1] in LIST_ROUTES:
-                fault = sandbox.fault_for(path)
-            wait_s, left = sandbox.admit(time.monotonic())
-            if wait_s > 0:
-                status = self.refuse_pace(wait_s)
-            elif fault is not None and fault not in EDITS:
-                status = self.strike(fault, path, query)
-            else:
-                body = sandbox.routes.answer(path, query)
-                if fault is not None:
-                    body = self.edit(fault, body, path, query)
-                headers = {} if left is None else {"X-RateLimit-Remaining": str(left)}
-                status = self.send_json(200, body, headers)
+            self.answer(path, query)
         except Refused as refused:
-            status = self.send_json(refused.status, refused.body)
-        sandbox.requests.append(
-            Logged(time.monotonic(), "GET", split.path, query, {k.lower(): v for k, v in self.headers.items()}, status, fault)
-        )
+            self.send_json(refused.status, refused.body)
+        except OSError:
+            raise  # the client went away
+        except Exception as error:  # noqa: BLE001 - a bug here must not look like a network fault
+            self.send_json(500, {"message": f"sandbox: {type(error).__name__}"})
+
+    def answer(self, path: Sequence[str], query: Mapping[str, str]) -> None:
+        """What the limits, the fault of the hour and the world make of a request."""
+        sandbox = self.server.sandbox
+        wait_s, left = sandbox.admit(time.monotonic())
+        if wait_s > 0:
+            self.refuse_pace(wait_s)
+            return
+        fault = sandbox.fault_for(path) if path and path[-1] in LIST_ROUTES else None
+        self.entry.fault = fault
+        if fault is not None and fault not in EDITS:
+            self.strike(fault, path, query)
+            return
+        body = sandbox.routes.answer(path, query)
+        if fault is not None:
+            body = self.edit(fault, body, path, query)
+        self.send_json(200, body, {} if left is None else {"X-RateLimit-Remaining": str(left)})
 
     def demand_headers(self) -> None:
         """The three headers; each one missing looks as it does in production."""
@@ -232,6 +245,8 @@ class _Handler(BaseHTTPRequestHandler):
     def demand_rights(self, path: Sequence[str]) -> None:
         """The token belongs to one organization."""
         if path[:1] == ["organizations"] and (len(path) < 2 or path[1] != self.server.sandbox.org_id):
+            if "wrong-org-404" in self.server.sandbox.quirks:
+                raise Refused(404, {"error": True, "message": "Not found", "code": "RESOURCE_NOT_FOUND"})
             raise Refused(403, {"error": True, "message": "You do not belong to this organization."})
 
     def refuse_pace(self, wait_s: float) -> int:
@@ -247,6 +262,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.send_bytes(status, data, "application/json", headers)
 
     def send_bytes(self, status: int, data: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> int:
+        self.entry.status = status
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(data)))
@@ -284,6 +300,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return self.send_bytes(200, b"", "application/json")
             case "error-200":
                 return self.send_json(200, {"error": True, "message": "Something went wrong."})
+            case "echo-token-200":
+                return self.send_json(200, {"error": True, "message": f"bad header: {self.headers['Authorization']}"})
             case "echo-token":
                 return self.send_json(400, {"message": f"bad header: {self.headers['Authorization']}"})
             case "foreign-redirect":
@@ -306,6 +324,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return self.send_bytes(200, data, "application/json")
             case "half-json":
                 return self.send_bytes(200, data[: len(data) // 2], "application/json")
+        self.entry.status = 200
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
@@ -323,40 +342,43 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         return 200
 
-    def edit(self, fault: str, body: Any, path: Sequence[str], query: Mapping[str, str]) -> object:  # noqa: C901, PLR0912
-        """The finished answer, changed."""
-        rows, meta = body["data"], body["meta"]["pagination"]
+    def edit(self, fault: str, body: Any, path: Sequence[str], query: Mapping[str, str]) -> object:  # noqa: C901, PLR0912 - one case a fault
+        """The finished answer, changed as far as it has what the fault changes."""
+        if fault == "data-null":
+            return {"data": None}
+        rows = body if isinstance(body, list) else body["data"]
+        meta = {} if isinstance(body, list) else body.get("meta", {}).get("pagination", {})
+        total = int(meta.get("total", 0))
         match fault:
             case "half-page":
-                body["data"] = rows[: len(rows) // 2]
-                meta["count"] = len(body["data"])
+                rows = rows[: len(rows) // 2]
+                meta |= {"count": len(rows)} if meta else {}
             case "empty-page":
-                body["data"] = []
-                meta["count"] = 0
+                rows = []
+                meta |= {"count": 0} if meta else {}
             case "empty-list":
-                body["data"] = []
-                meta |= {"total": 0, "count": 0, "total_pages": 1, "links": []}
-            case "data-null":
-                return {"data": None}
-            case "foreign-next":
+                rows = []
+                meta |= {"total": 0, "count": 0, "total_pages": 1, "links": []} if meta else {}
+            case "foreign-next" if meta:
                 meta["links"] = {"next": f"{self.server.sandbox.foreign_origin}{self.path}"}
-            case "total-high":
-                meta["total"] += 3
-            case "total-low":
-                meta["total"] = max(0, meta["total"] - 3)
+            case "total-high" if "total" in meta:
+                meta["total"] = total + 3
+            case "total-low" if "total" in meta:
+                meta["total"] = max(0, total - 3)
             case "duplicate-row" if len(rows) > 1:
-                rows[0] = rows[-1]
+                rows = [rows[-1], *rows[1:]]
             case "wrong-page":
-                first = self.server.sandbox.routes.answer(path, {**query, "page": "1"})
-                body["data"] = first["data"] if isinstance(first, dict) else []
-            case "foreign-page":
-                meta["current_page"] += 1
+                first: Any = self.server.sandbox.routes.answer(path, {**query, "page": "1"})
+                rows = first if isinstance(first, list) else first["data"]
+                meta |= {"count": len(rows)} if meta else {}
+            case "foreign-page" if meta:
+                meta["current_page"] = int(meta["current_page"]) + 1
             case "broken-row" if rows:
-                rows[-1] = None
+                rows = [*rows[:-1], None]
             case "bad-cell" if rows:
-                rows[-1] = {**rows[-1], "increment_id": 1.5}
+                rows = [*rows[:-1], {**rows[-1], "increment_id": 1.5}]
             case "no-id" if rows:
-                rows[-1] = {name: value for name, value in rows[-1].items() if name != "id"}
+                rows = [*rows[:-1], {name: value for name, value in rows[-1].items() if name != "id"}]
             case _:
                 pass
-        return body
+        return rows if isinstance(body, list) else body | {"data": rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -49,7 +50,6 @@ def refusals(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = (
-            "free some space" if error.errno in {28, 27, 122} else "check the path and its permissions"
-        )  # ENOSPC EFBIG EDQUOT
+        full = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+        hint = "free some space" if error.errno in full else "check the path and its permissions"
         raise SinkError(f"cannot write: {error.strerror or error}", path=path, hint=hint) from error

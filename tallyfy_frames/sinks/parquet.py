@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tallyfy_frames.errors import SinkError
 from tallyfy_frames.sinks.atomic import refusals
 from tallyfy_frames.tables._table import Table
 
@@ -35,6 +34,7 @@ class Written:
     """A finished file: its place below the sink's folder, and what is in it."""
 
     path: str
+    value: str | None  # of the partition column, for all its rows; None where the table has none, and for null
     rows: int
     size_bytes: int
     sha256: str
@@ -45,6 +45,7 @@ class _Partition:
     """Rows of one value that wait to be written, and the file they go to."""
 
     place: Path
+    value: str | None
     frames: list[pl.DataFrame] = field(default_factory=list)
     waiting: int = 0
     rows: int = 0
@@ -80,7 +81,7 @@ class ParquetSink:
         for value, part in self._split(frame):
             partition = self.partitions.get(value)
             if partition is None:
-                partition = self.partitions[value] = _Partition(self._place(value))
+                partition = self.partitions[value] = _Partition(self._place(value), value)
             partition.frames.append(part)
             partition.waiting += part.height
         while sum(partition.waiting for partition in self.partitions.values()) > BUFFERED_ROWS_MAX:
@@ -96,7 +97,7 @@ class ParquetSink:
                 if partition.writer is not None:
                     partition.writer.close()
                     partition.writer = None
-                found.append(_written(partition.place, self.folder, partition.rows))
+                found.append(_written(partition.place, self.folder, partition.rows, partition.value))
         return found
 
     def _split(self, frame: pl.DataFrame) -> Iterator[tuple[str | None, pl.DataFrame]]:
@@ -113,10 +114,13 @@ class ParquetSink:
         name = f"{self.file_stem}-{number}.parquet"
         folder = self.folder
         if self.table.partition is not None:
-            folder = folder / f"{self.table.partition}={folder_name(value)}"
+            folder = folder / folder_name(self.table.partition, value, {place.parent.name for place in self._places()})
         with refusals(folder):
             folder.mkdir(parents=True, exist_ok=True)
         return folder / name
+
+    def _places(self) -> Iterator[Path]:
+        return (partition.place for partition in self.partitions.values())
 
     def _flush(self, partition: _Partition) -> None:
         """One row group or more."""
@@ -132,15 +136,20 @@ class ParquetSink:
         partition.frames, partition.waiting = [], 0
 
 
-def folder_name(value: str | None) -> str:
-    """A partition value as a path segment, percent-encoded so that no word leaves its folder."""
+def folder_name(column: str, value: str | None, taken: Collection[str] = ()) -> str:
+    """The folder of one value, as Hive names it: ``column=value``, percent-encoded so that no word leaves its folder.
+
+    Readers decode it. A word that would collide with one in ``taken`` where case does not count (macOS), or with Hive's word
+    for null, is encoded whole. One too long for a folder's name is cut and ends in a digest: only the manifest has it whole.
+    """
     if value is None:
-        return NULL_FOLDER
-    name = quote(value, safe="")
-    if name == NULL_FOLDER:
-        raise SinkError(f"the word {NULL_FOLDER!r} means null in a partitioned folder and cannot be a value")
-    if len(name) > NAME_BYTES_MAX - len("status="):
-        raise SinkError("a value is too long to name a folder", hint=f"it begins with {value[:40]!r}")
+        return f"{column}={NULL_FOLDER}"
+    name = f"{column}={quote(value, safe='')}"
+    if value == NULL_FOLDER or name.casefold() in {other.casefold() for other in taken}:
+        name = f"{column}=" + "".join(f"%{byte:02X}" for byte in value.encode())
+    if len(name) > NAME_BYTES_MAX:
+        digest = hashlib.sha256(value.encode()).hexdigest()[:16]
+        name = f"{name[: NAME_BYTES_MAX - 20].rpartition('%')[0]}~{digest}"
     return name
 
 
@@ -171,12 +180,12 @@ def write_quarantine(frame: pl.DataFrame, place: Path, folder: Path) -> Written:
     with refusals(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()), place, compression="zstd")
-        return _written(place, folder, frame.height)
+        return _written(place, folder, frame.height, None)
 
 
-def _written(place: Path, folder: Path, rows: int) -> Written:
+def _written(place: Path, folder: Path, rows: int, value: str | None) -> Written:
     """Sync a file and its folder, and take its measure."""
     with place.open("rb") as file:
         os.fsync(file.fileno())
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Written(path=str(place.relative_to(folder)), rows=rows, size_bytes=place.stat().st_size, sha256=digest)
+    return Written(path=str(place.relative_to(folder)), value=value, rows=rows, size_bytes=place.stat().st_size, sha256=digest)

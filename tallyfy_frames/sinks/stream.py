@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import io
 import json
-from typing import IO, Final
+from typing import Final
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from tallyfy_frames.sinks.formats import Format
+from tallyfy_frames.sinks.parquet import arrow_schema
+from tallyfy_frames.tables._table import Table
 
 # A spreadsheet runs a cell that begins with one of these (OWASP, "CSV injection"); tab and return count, too.
 FORMULA_STARTS: Final = r"^[=+\-@\t\r]"
 
 
-def write(frame: pl.DataFrame, file: IO[bytes], form: Format, *, raw_csv: bool = False) -> None:
-    """Write ``frame``. In CSV lists are JSON text, instants are ISO 8601 in UTC, and null is an empty cell.
+def render(frame: pl.DataFrame, form: Format, *, table: Table | None = None, raw_csv: bool = False) -> bytes:
+    """``frame`` in one piece. In CSV lists are JSON text, instants are ISO 8601 in UTC, and null is an empty cell.
 
-    Cells that a spreadsheet would run are prefixed with ``'`` unless ``raw_csv``.
+    Cells that a spreadsheet would run are prefixed with ``'`` unless ``raw_csv``. Parquet carries what ``table`` says of its
+    columns.
     """
-    match form:
-        case Format.parquet:
-            frame.write_parquet(file)
-        case Format.csv:
-            csv_ready(frame, raw=raw_csv).write_csv(file)
-        case Format.ndjson:
-            ndjson_ready(frame).write_ndjson(file)
-
-
-def as_text(frame: pl.DataFrame, form: Format, *, raw_csv: bool) -> str:
-    """The same as text."""
     buffer = io.BytesIO()
-    write(frame, buffer, form, raw_csv=raw_csv)
-    return buffer.getvalue().decode()
+    match form:
+        case Format.parquet if table is not None:
+            schema = arrow_schema(table, frame.columns)
+            pq.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema), buffer, compression="zstd")
+        case Format.parquet:
+            frame.write_parquet(buffer)
+        case Format.csv:
+            csv_ready(frame, raw=raw_csv).write_csv(buffer)
+        case Format.ndjson:
+            ndjson_ready(frame).write_ndjson(buffer)
+    return buffer.getvalue()
 
 
 def csv_ready(frame: pl.DataFrame, *, raw: bool) -> pl.DataFrame:

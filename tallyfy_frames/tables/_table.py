@@ -20,7 +20,9 @@ from tallyfy_frames.errors import FilterError
 
 ColumnClass: TypeAlias = Literal["data", "volatile", "provenance"]
 # How a JSON value is read; `frames/decode.py` has one reader for each.
-Reads: TypeAlias = Literal["text", "id", "int", "user_id", "float", "bool", "instant", "user_ids", "ids", "json", "stated"]
+Reads: TypeAlias = Literal[
+    "text", "id", "int", "user_id", "float", "bool", "instant", "user_ids", "ids", "json", "secret", "stated"
+]
 Value: TypeAlias = str | int | bool | Sequence[str | int]
 
 READS_BY_DTYPE: Final[Mapping[object, Reads]] = {
@@ -112,9 +114,12 @@ class Trailer(Rows):
     )
 
 
-def parameter(about: str, *, experimental: bool = False) -> Any:
-    """A filter's field: the API's parameter of the same name. Experimental: only official clients know it."""
-    return field(default=None, metadata={"about": about, "experimental": experimental})
+def parameter(about: str, *, experimental: bool = False, switch: bool = False) -> Any:
+    """A filter's field: the API's parameter of the same name.
+
+    ``experimental``: only official clients know it. ``switch``: True or not set; no source says what False would do.
+    """
+    return field(default=None, metadata={"about": about, "experimental": experimental, "switch": switch})
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,8 @@ class Filters:
             return RESERVED[name]
         if name in cls.aliases:
             return f"the API takes it for {cls.aliases[name]}: use that"
+        if str(name).endswith("_since"):
+            return "the API ignores it; created_since= is an argument of load, and a frame can be filtered on last_updated"
         near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
         return f"did you mean {' or '.join(near)}?" if near else f"the filters are {', '.join(known)}"
 
@@ -173,6 +180,8 @@ class Filters:
             value = getattr(self, spec.name)
             if value is None:
                 continue
+            if value is False and spec.metadata["switch"]:
+                raise FilterError(f"{spec.name}=False: no source says what the API does with it", hint="leave it out")
             checked = _checked(spec.name, value, flag="bool" in str(spec.type), many="Sequence" in str(spec.type))
             object.__setattr__(self, spec.name, checked)
         sort = getattr(self, "sort", None)
@@ -196,9 +205,9 @@ def _checked(name: str, value: object, *, flag: bool, many: bool) -> Value:
         raise FilterError(f"{name} must be True or False, not {value!r}")
     if many:
         parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else value
-        if not isinstance(parts, Collection):
+        if not isinstance(parts, Collection) or isinstance(parts, bytes | Mapping):
             raise FilterError(f"{name} must be a list or a comma-separated text, not {type(value).__name__}")
-        items = tuple(_item(name, part) for part in parts)
+        items = tuple(dict.fromkeys(_item(name, part) for part in parts))
         if not items:
             raise FilterError(f"{name} is empty", hint="the API would ignore it and return everything; leave it out")
         return items
@@ -228,6 +237,7 @@ class Table:
     key: str = "id"
     order: str | None = None  # the parameter value that lists oldest first, by the column of the same name
     partition: str | None = None  # the column that snapshots are partitioned by
+    glance: tuple[str, ...] = ()  # the columns that a terminal has room for
 
     @property
     def about(self) -> str:

@@ -39,14 +39,14 @@ class RunFilters(Filters):
     folder: str | None = parameter("a folder's id, as the API gives it")
     tag: str | None = parameter("one tag's id")
     tag_ids: str | Sequence[str] | None = parameter("tag ids; whether any or all must match is not documented")
-    untagged: bool | None = parameter("only runs without a tag")
+    untagged: bool | None = parameter("only runs without a tag", switch=True)
     starred: bool | None = parameter("only runs that are starred, or that are not")
     type: str | None = parameter("procedure, form or document")
     groups: str | Sequence[str] | None = parameter("ids of groups assigned to a task of the run")
     archived: str | None = parameter("'only' or 'include'; without it the API hides archived runs")
     task_status: str | None = parameter("all, in-progress or completed: runs with such a task", experimental=True)
-    form_fields_values: bool | None = parameter("ask for answers with included form fields", experimental=True)
-    me: bool | None = parameter("only the token's user's runs", experimental=True)
+    form_fields_values: bool | None = parameter("ask for answers with included form fields", experimental=True, switch=True)
+    me: bool | None = parameter("only the token's user's runs", experimental=True, switch=True)
     sort: str | None = parameter("order of the result: created_at or name, each with a minus for descending")
 
     def __post_init__(self) -> None:
@@ -58,14 +58,13 @@ class RunFilters(Filters):
         for word in self.status or ():
             if word in WRONG_STATUS:
                 raise FilterError(f"runs have no status filter {word!r}", hint=WRONG_STATUS[word])
+            if word not in STATUS_WORDS and word.lower() in STATUS_WORDS:
+                raise FilterError(f"no status filter {word!r}", hint=f"did you mean {word.lower()!r}?")
             if word not in STATUS_WORDS:
                 message = f"status {word!r} is in no documentation; if the API ignores it, the read fails"
                 warnings.warn(message, TallyfyFramesWarning, stacklevel=4)
         _one_of("archived", self.archived, ("only", "include"))
         _one_of("task_status", self.task_status, ("all", "in-progress", "completed"))
-        for name in ("untagged", "me"):
-            if getattr(self, name) is False:
-                raise FilterError(f"{name}=False: no source says what the API does with it", hint="leave it out")
 
     def listings(self) -> tuple[Listing, ...]:
         """One list per status word, for the default list and, if asked for, the archived one."""
@@ -180,4 +179,12 @@ class Runs(Rows):
     )
 
 
-RUNS = Table(name="runs", path="runs", model=Runs, filters=RunFilters, order="created_at", partition="status")
+RUNS = Table(
+    name="runs",
+    path="runs",
+    model=Runs,
+    filters=RunFilters,
+    order="created_at",
+    partition="status",
+    glance=("name", "status", "checklist_title", "progress_percent", "owner_id", "created_at"),
+)

@@ -41,7 +41,7 @@ class Users(Rows):
     timezone: pl.String = column("timezone", about="Time zone by name")
     UTC_offset: pl.String = column("UTC_offset", about="Offset of that zone, as text")
     date_format: pl.String = column("date_format", about="How the app prints dates")
-    profile_pic: pl.String = column("profile_pic", about="Address of the member's picture")
+    profile_pic: pl.String = column("profile_pic", about="Masked: there is a picture, and its address opens it", reads="secret")
     country_id: pl.String = column("country_id", "country.id", about="The API's number of the country", reads="id")
     country_name: pl.String = column("country.name", about="Country by name")
     country_iso2: pl.String = column("country.iso2", about="Country by ISO 3166 code")
@@ -63,4 +63,10 @@ class Users(Rows):
     reactivated_by: pl.Int64 = column("reactivated_by", about="User id of who reactivated", reads="user_id", ge=1)
 
 
-USERS = Table(name="users", path="users", model=Users, filters=UserFilters)
+USERS = Table(
+    name="users",
+    path="users",
+    model=Users,
+    filters=UserFilters,
+    glance=("id", "full_name", "email", "role", "status", "last_login_at"),
+)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import logging
+import socketserver
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +126,71 @@ def test_the_token_is_in_no_error_log_or_repr(caplog: pytest.LogCaptureFixture) 
     assert TOKEN not in caplog.text
     for shown in (repr(settings()), str(settings()), f"{settings().token}", repr(settings().token)):
         assert TOKEN not in shown
+
+
+def test_no_frame_on_the_way_to_an_error_holds_the_token() -> None:
+    for fail in (lambda: ask(Answers(httpx.Response(401, json={"message": TOKEN}))), lambda: settings(token=f"Bearer {TOKEN}")):
+        with pytest.raises(tf.TallyfyFramesError) as caught:
+            fail()
+        for entry in caught.traceback:
+            if "site-packages" not in str(entry.path) and "test_transport" not in str(entry.path) and entry.name != "__init__":
+                assert TOKEN not in repr(entry.locals), entry.name
+        assert TOKEN not in repr(caught.value.__cause__) + repr(caught.value.__context__)
+
+
+def test_a_bomb_packed_twice_is_not_unpacked() -> None:
+    bomb = httpx.Response(
+        200, content=gzip.compress(gzip.compress(b"0" * 30_000_000)), headers={"Content-Encoding": "gzip, gzip"}
+    )
+    with pytest.raises(tf.DecodeError, match="packed in a way nobody asked for"):
+        ask(Answers(bomb))
+
+
+def test_an_address_too_long_is_a_filter_error() -> None:
+    with (
+        Client(settings(), transport=httpx.MockTransport(Answers(OK))) as client,
+        pytest.raises(tf.FilterError, match="cannot be sent"),
+    ):
+        client.ask(Request(("runs",), (("q", "x" * 100_000),)), body)
+
+
+@pytest.mark.parametrize(("name", "value"), [("HTTPS_PROXY", "bogus://x"), ("SSL_CERT_FILE", "/nonexistent")])
+def test_a_proxy_or_ca_setting_that_cannot_work_is_a_settings_error(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(tf.SettingsError, match="proxy or CA settings"):
+        Client(settings())
+
+
+class Drip(socketserver.BaseRequestHandler):
+    """Answers a byte at a time, for ever; from the first header, or from the body."""
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+        with contextlib.suppress(OSError):
+            if self.server.from_body:  # type: ignore[attr-defined]
+                self.request.sendall(head)
+            while True:
+                self.request.sendall(b"x")
+                time.sleep(0.02)
+
+
+@pytest.mark.parametrize("from_body", [True, False], ids=["body", "headers"])
+def test_a_drip_that_never_ends_is_cut_at_the_total_limit(from_body: bool) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Drip) as server:
+        server.daemon_threads = True
+        server.from_body = from_body  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        began = time.monotonic()
+        limits = settings(
+            base_url=f"http://127.0.0.1:{server.server_address[1]}", total_timeout_s=0.3, read_timeout_s=5, attempts=1
+        )
+        with Client(limits) as client, pytest.raises(tf.ServerError, match="no whole answer in"):
+            client.ask(ASKED, body)
+        assert time.monotonic() - began < 1
+        server.shutdown()
 
 
 def test_a_netrc_file_supplies_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

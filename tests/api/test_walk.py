@@ -40,12 +40,15 @@ class Api:
         return Page(tuple(found), stated, page, per_page, START, Request(()))
 
 
+def no_pause() -> None: ...
+
+
 def read(api: Api, log: WalkLog | None = None, **plan: object) -> list[str]:
-    walked = walk(api, Plan(**{"per_page": 10, "order": "created_at", **plan}), set(), log or WalkLog())
+    walked = walk(api, Plan(**{"per_page": 10, "order": "created_at", **plan}), set(), log or WalkLog(), pause=no_pause)
     return [row["id"] for _, fresh in walked for row in fresh]
 
 
-@pytest.mark.parametrize(("count", "requests"), [(0, 3), (1, 1), (10, 1), (11, 3), (20, 3), (95, 11)])
+@pytest.mark.parametrize(("count", "requests"), [(0, 3), (1, 1), (9, 1), (10, 2), (11, 3), (20, 3), (95, 11)])
 def test_a_still_list_is_read_once_whole_and_oldest_first(count: int, requests: int) -> None:
     api, log = Api(rows(count)), WalkLog()
     ids = read(api, log)
@@ -53,7 +56,7 @@ def test_a_still_list_is_read_once_whole_and_oldest_first(count: int, requests: 
     assert ids == sorted(ids) or count <= 10
     assert len(api.asked) == requests
     assert (log.passes, log.duplicates) == (1, 0)
-    assert log.proof == ("seen" if 0 < count <= 10 else "totals")
+    assert log.proof == ("seen" if 0 < count < 10 else "totals")
 
 
 def test_a_row_already_read_that_leaves_is_noticed_and_the_list_read_again() -> None:
@@ -98,6 +101,66 @@ def test_a_total_that_is_wrong_throughout_raises(off: int) -> None:
     with pytest.raises(tf.IncompleteRead, match="the stated total and the rows that came differ"):
         read(api)
     assert len(api.asked) <= PASSES_MAX * 12
+
+
+@pytest.mark.parametrize("count", [3, 9, 10, 12, 13, 20, 22, 23, 95, 103])
+@pytest.mark.parametrize("order", ["created_at", None])
+def test_a_total_too_low_is_never_the_end_wherever_it_falls(count: int, order: str | None) -> None:
+    class Lying(Api):
+        def after(self, number: int, found: list[Row], total: int) -> tuple[list[Row], int]:
+            return found, max(0, total - 3)
+
+    with pytest.raises(tf.IncompleteRead):
+        read(Lying(rows(count)), order=order)
+
+
+@pytest.mark.parametrize("fault", ["half", "double"])
+@pytest.mark.parametrize("at", range(1, 13))
+@pytest.mark.parametrize("plan", [{}, {"limit": 25}, {"since": START}], ids=["all", "limit", "since"])
+def test_without_totals_a_cut_or_doubled_page_is_noticed(fault: str, at: int, plan: dict[str, object]) -> None:
+    class Cut(Api):
+        before_this: list[Row] = []  # noqa: RUF012 - one list, read once
+
+        def after(self, number: int, found: list[Row], total: int) -> tuple[list[Row], int]:
+            damaged = found[: len(found) // 2] if fault == "half" else found[:-1] + self.before_this
+            self.before_this = found[:1]
+            return (damaged if number == at else found), total
+
+    try:
+        ids = read(Cut(rows(95), states_total=False), **plan)
+    except (tf.IncompleteRead, tf.PaginationError):
+        return
+    wanted = [row["id"] for row in rows(95)]
+    assert set(wanted[-25:] if "limit" in plan else wanted) <= set(ids)
+
+
+def test_an_empty_list_without_totals_is_an_empty_list() -> None:
+    assert read(Api([], states_total=False)) == []
+
+
+def test_empty_answers_are_asked_again_after_a_pause() -> None:
+    pauses: list[None] = []
+    list(walk(Api([]), Plan(per_page=10, order="created_at"), set(), WalkLog(), pause=lambda: pauses.append(None)))
+    assert len(pauses) == 1
+
+
+def test_since_reads_newest_first_whatever_the_sort() -> None:
+    since = START + timedelta(minutes=80)
+    api = Api(rows(95))
+    assert len(read(api, since=since)) == 15
+    assert {ask[2] for ask in api.asked} == {"-created_at"}
+
+
+def test_a_sort_by_name_that_is_ignored_cannot_say_which_rows_are_first() -> None:
+    def named() -> list[Row]:
+        return [{**row, "name": f"n{number % 7}"} for number, row in enumerate(rows(30))]
+
+    class Unsorted(Api):
+        def after(self, number: int, found: list[Row], total: int) -> tuple[list[Row], int]:
+            return self.listed[:10], total
+
+    with pytest.raises(tf.PaginationError, match="did not honour sort=name"):
+        read(Unsorted(named()), limit=5, sort="name")
 
 
 def test_an_empty_answer_that_states_an_empty_list_is_not_believed() -> None:
@@ -159,7 +222,7 @@ def test_newest_first_is_refused_where_the_order_is_not_honoured() -> None:
 def test_rows_already_seen_in_another_list_come_once() -> None:
     log = WalkLog()
     seen = {identity(row) for row in rows(5)}
-    walked = walk(Api(rows(20)), Plan(per_page=10, order="created_at"), seen, log)
+    walked = walk(Api(rows(20)), Plan(per_page=10, order="created_at"), seen, log, pause=no_pause)
     assert sum(len(fresh) for _, fresh in walked) == 15
     assert log.duplicates == 5
 

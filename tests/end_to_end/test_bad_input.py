@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +46,8 @@ HERE = {"TALLYFY_ACCESS_TOKEN": "tok-0123", "TALLYFY_ORG_ID": "0f", "TALLYFY_BAS
         (["snapshot", "lake", "--table", "runz"], HERE, 2, "no table 'runz'"),
         (["snapshot", "/proc/lake"], HERE, 1, "cannot write"),
         (["tables", "runz"], {}, 2, "no table 'runz'"),
+        (["snapshot", "lake", "--filter", "type=form", "--filter", "type=document"], HERE, 7, "type is given twice"),
+        (["snapshot", "s3://bucket/lake"], HERE, 1, "object stores are not supported yet"),
         (["sandbox", "--fault", "nonsense"], {}, 2, "no fault 'nonsense'"),
         (["doctor"], {}, 2, "no access token"),
     ],
@@ -102,6 +106,7 @@ def test_a_wrong_token_or_organization(serve: Serve, tmp_path: Path, changes: di
         ("bad-cell@3+", 10, "the contract of runs"),
         ("429-hour@3", 6, "retry_after_s=3000"),
         ("echo-token@3", 1, "***"),
+        ("echo-token-200@3+", 10, "***"),
         ("sql-500@3+", 1, "the server failed"),
         ("foreign-redirect@3", 1, "redirects are never followed"),
         ("oversized@3", 10, "larger than"),
@@ -116,7 +121,7 @@ def test_an_answer_that_is_none(serve: Serve, tmp_path: Path, command: str, faul
     assert "SQLSTATE" not in done.stderr
     assert not (tmp_path / "runs.csv").exists()
     lake = tmp_path / "lake"
-    assert {place.name for place in lake.rglob("*")} <= {"snapshots", ".lock"}
+    assert not lake.exists()
     assert not [place for place in tmp_path.iterdir() if place.name.startswith(".")]
 
 
@@ -140,3 +145,15 @@ def test_a_root_of_something_else_is_left_alone(serve: Serve, tmp_path: Path) ->
     done = run("snapshot", tmp_path, env=serve(world=World(1, 5)).environment)
     assert_refused(done, 1, "holds something else: notes.txt")
     assert [place.name for place in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson", "parquet"])
+def test_a_full_or_closed_standard_output_is_a_clear_error(serve: Serve, form: str) -> None:
+    sandbox = serve(world=World(1, 60))
+    for shell in (
+        f"{sys.executable} -m tallyfy_frames load runs -f {form} > /dev/full",
+        f"{sys.executable} -m tallyfy_frames load runs -f {form} >&-",
+    ):
+        env = {**os.environ, **sandbox.environment}
+        done = subprocess.run(["sh", "-c", shell], env=env, capture_output=True, text=True, check=False)
+        assert_refused(done, 1, "cannot write to standard output", token=sandbox.token)

@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -103,6 +104,35 @@ def test_filters_are_options_and_limit_takes_the_newest(sandbox: Sandbox) -> Non
     for name in tf.RunFilters.__dataclass_fields__:
         if name not in {"aliases", "sorts", "snapshot_defaults"}:
             assert f"--{name.replace('_', '-')}" in help_text
+
+
+def test_a_list_filter_may_come_twice_or_with_commas(sandbox: Sandbox, tmp_path: Path) -> None:
+    wanted = {run.id for run in sandbox.world.runs if run.status in {"active", "complete"} and not run.archived_at}
+    for words in (["--status", "active", "--status", "complete"], ["--status", "active,complete"]):
+        rows = [
+            json.loads(line)
+            for line in run("load", "runs", *words, "-f", "ndjson", env=sandbox.environment).stdout.splitlines()
+        ]
+        assert {row["id"] for row in rows} == wanted
+    twice = ["--filter", "status=active", "--filter", "status=complete", "--filter", "starred=false"]
+    assert run("snapshot", tmp_path / "lake", *twice, env=sandbox.environment).returncode == 0
+    assert set(tf.read_snapshot(tmp_path / "lake").collect()["status"]) == {"active", "complete"}
+
+
+def test_ctrl_c_ends_at_once_and_leaves_nothing(serve: Serve, tmp_path: Path) -> None:
+    slow = serve(world=World(1, 500), latency_ms=300)
+    for words in (["load", "runs", "-o", str(tmp_path / "out.csv")], ["snapshot", str(tmp_path / "lake")]):
+        before = len(slow.requests)
+        with subprocess.Popen([*RUN, *words], env={**os.environ, **slow.environment}, stderr=subprocess.PIPE, text=True) as job:
+            while len(slow.requests) < before + 2:
+                time.sleep(0.01)
+            job.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            assert job.wait(10) == 130
+            assert time.monotonic() - began < 2
+            assert job.stderr is not None
+            assert "Traceback" not in job.stderr.read()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_pipe_is_silent_but_for_one_summary(sandbox: Sandbox) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -31,7 +31,7 @@ STAYS = {
     **ONCE, "429-seconds": tf.RateLimited, "429-date": tf.RateLimited, "429-garbage": tf.RateLimited, "html-502": tf.ServerError,
     "sql-500": tf.ServerError, "html-200": tf.DecodeError, "cut-body": tf.ServerError, "half-json": tf.DecodeError,
     "half-page": tf.PaginationError, "empty-page": tf.PaginationError, "empty-list": tf.IncompleteRead, "empty-body": tf.DecodeError,
-    "data-null": tf.DecodeError, "error-200": tf.DecodeError, "reset": tf.ServerError, "total-high": tf.PaginationError,
+    "data-null": tf.DecodeError, "error-200": tf.DecodeError, "echo-token-200": tf.DecodeError, "reset": tf.ServerError, "total-high": tf.PaginationError,
     "total-low": tf.IncompleteRead, "duplicate-row": tf.PaginationError, "wrong-page": tf.IncompleteRead,
     "foreign-page": tf.PaginationError, "broken-row": tf.DecodeError,
 }  # fmt: skip
@@ -58,9 +58,9 @@ def assert_whole(frame: pl.DataFrame) -> None:
         assert row == wanted()[row["id"]]
 
 
-def load(*faults: str, foreign: str = "http://127.0.0.1:9") -> pl.DataFrame:
-    with Sandbox(WORLD, faults=faults, slow_s=0.02, foreign_origin=foreign) as sandbox:
-        return tf.load_runs(settings=settings_for(sandbox, **QUICK))
+def load(*faults: str, foreign: str = "http://127.0.0.1:9", page_size: int = 10, quirks: Sequence[str] = ()) -> pl.DataFrame:
+    with Sandbox(WORLD, faults=faults, slow_s=0.02, foreign_origin=foreign, quirks=quirks) as sandbox:
+        return tf.load_runs(settings=settings_for(sandbox, **{**QUICK, "page_size": page_size}))
 
 
 @pytest.mark.parametrize("at", [1, 2, 3, 7, 8])
@@ -89,20 +89,48 @@ def test_every_fault_has_its_expectation() -> None:
 
 
 PAIRS = list(itertools.combinations(FAULTS, 2))
+# Where faults strike, and how many rows a page holds: the last has a page end just where a low total would put the list's end.
+LAYOUTS = {"{b}@1 {a}@2": 10, "{a}@3 {b}@4+": 10, "{a}@1 {b}@2": len([run for run in WORLD.runs if not run.archived_at]) - 3}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", ["{b}@1 {a}@2", "{a}@3 {b}@4+"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("first", FAULTS)
 def test_faults_in_pairs_are_overcome_or_raised(first: str, layout: str) -> None:
     for a, b in PAIRS:
         if a != first:
             continue
         try:
-            frame = load(*layout.format(a=a, b=b).split())
+            frame = load(*layout.format(a=a, b=b).split(), page_size=LAYOUTS[layout])
         except tf.TallyfyFramesError:
             continue
         assert_whole(frame)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "quirk", ["no-total", "no-meta", "bare-list", "no-total-pages", "page-size-fixed", "sort-ignored", "text-numbers"]
+)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_where_the_api_states_less_is_overcome_or_raised(fault: str, quirk: str) -> None:
+    for at in (1, 2, 4, 8):
+        try:
+            frame = load(f"{fault}@{at}", quirks=[quirk])
+        except tf.TallyfyFramesError:
+            continue
+        assert_whole(frame)
+
+
+@pytest.mark.parametrize("page_size", range(60, 69))
+@pytest.mark.parametrize("fault", ["total-low", "total-high", "half-page", "empty-list", "duplicate-row"])
+def test_a_fault_at_the_very_end_of_the_list_is_overcome_or_raised(fault: str, page_size: int) -> None:
+    for spec in (f"{fault}@1", f"{fault}@1+", f"{fault}@2"):
+        try:
+            frame = load(spec, page_size=page_size)
+        except tf.TallyfyFramesError:
+            continue
+        if spec != "empty-list@1+":  # an API that says again and again that there is nothing is believed
+            assert_whole(frame)
 
 
 def test_neither_link_nor_redirect_to_another_origin_is_followed() -> None:

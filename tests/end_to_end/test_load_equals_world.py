@@ -63,7 +63,7 @@ def filters_for(draw: st.DrawFn, world: World) -> dict[str, Any]:
         "type": st.sampled_from(["procedure", "form", "document"]),
         "archived": st.sampled_from(["only", "include"]),
         "task_status": st.sampled_from(["all", "in-progress", "completed"]),
-        "form_fields_values": st.booleans(),
+        "form_fields_values": st.just(True),
         "me": st.just(True),
         "sort": st.sampled_from(["created_at", "-created_at", "name", "-name"]),
     }
@@ -140,6 +140,7 @@ READINGS = [
     ("bare-list", {}, lambda *_: True),
     ("text-numbers", {}, lambda *_: True),
     ("me-forbidden", {}, lambda *_: True),
+    ("links-missing", {}, lambda *_: True),
 ]
 
 
@@ -172,6 +173,11 @@ def test_a_reading_that_ignores_a_filter_is_an_error_not_a_bigger_table() -> Non
     sandbox = running(1, 121, ("starred-false-ignored",))
     with pytest.raises(tf.FilterError, match="the API ignored starred=False"):
         tf.load_runs({"starred": False}, settings=settings_for(sandbox))
+    for archived in ("only", "include"):
+        with pytest.raises(tf.FilterError, match="the API ignored archived='only'"):
+            tf.load_runs({"archived": archived}, settings=settings_for(running(1, 121, ("archived-ignored",))))
+    with pytest.raises(tf.PaginationError, match="did not honour sort=name"):
+        tf.load_runs({"sort": "name"}, limit=5, settings=settings_for(running(1, 121, ("sort-ignored",))))
     with pytest.raises(tf.FilterError, match="the API ignored status='nosuchword'"):
         tf.load_runs({"status": "nosuchword"}, settings=settings_for(running(1, 121)))
 
@@ -213,7 +219,8 @@ def test_limit_takes_the_newest_and_asks_for_no_more_than_it_needs(limit: int) -
     frame = tf.load_runs(limit=limit, settings=settings_for(sandbox, page_size=10))
     wanted = sorted(matching(sandbox.world, {}), key=lambda run: run.created_at, reverse=True)[:limit]
     assert frame["created_at"].to_list() == [run.created_at for run in wanted]
-    assert len(sandbox.requests) - before == -(-len(wanted) // 10)
+    look_behind = len(wanted) < limit and len(wanted) % 10 == 0  # a full last page: does nothing come after it?
+    assert len(sandbox.requests) - before == -(-len(wanted) // 10) + look_behind
 
 
 def test_created_since_stops_at_the_first_older_page() -> None:
@@ -224,8 +231,33 @@ def test_created_since_stops_at_the_first_older_page() -> None:
     frame = tf.load_runs(created_since=since, settings=settings_for(sandbox, page_size=10))
     assert set(frame["id"]) == {run.id for run in found if run.created_at >= since}
     assert len(sandbox.requests) - before == 2
+    for sort in ("created_at", "-created_at", "name"):
+        sorted_rows = tf.load_runs({"sort": sort}, created_since=since, settings=settings_for(sandbox, page_size=10))
+        assert set(sorted_rows["id"]) == set(frame["id"])
     everything = tf.load_runs(created_since="1999-01-01", settings=settings_for(sandbox, page_size=10))
     assert everything.height == len(found)
+
+
+def test_limit_over_several_lists_is_the_newest_of_them_all() -> None:
+    sandbox, report = running(1, 121), tf.LoadReport()
+    frame = tf.load_runs({"status": ["active", "complete"]}, limit=5, settings=settings_for(sandbox), report=report)
+    wanted = sorted(matching(sandbox.world, {"status": ["active", "complete"]}), key=lambda run: run.created_at, reverse=True)[
+        :5
+    ]
+    assert frame["created_at"].to_list() == [run.created_at for run in wanted]
+    assert report.rows == 5
+    with pytest.raises(tf.UsageError, match="limit over several lists"):
+        tf.iter_runs({"status": ["active", "complete"]}, limit=5, settings=settings_for(sandbox))
+    by_name = tf.load_runs({"sort": "name"}, limit=5, settings=settings_for(sandbox))
+    assert by_name["name"].to_list() == sorted(run.name for run in matching(sandbox.world, {}))[:5]
+
+
+@pytest.mark.parametrize(
+    "options", [{"created_since": 5}, {"limit": True}, {"limit": 1.5}, {"on_invalid": "skip"}, {"created_since": "soon"}]
+)
+def test_arguments_of_the_wrong_kind_are_usage_errors(options: dict[str, Any]) -> None:
+    with pytest.raises(tf.UsageError):
+        tf.load_runs(settings=settings_for(running(1, 7)), **options)
 
 
 @example(status=["active", "complete"])

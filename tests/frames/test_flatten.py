@@ -36,7 +36,7 @@ def test_every_documented_form_is_one_instant_in_utc(text: str, wanted: datetime
 @pytest.mark.parametrize(
     "text",
     ["soon", "2031-02-30T00:00:00Z", "05/04/2031", "2031-04-05T25:00:00Z", "20310405", "2031-W14-6", "2031-04-05T06:07Z",
-     "1933043228", "2031-04-05T06:07:08 CET", "2031-13-01", "2031-04-05T06:07:08Z x"],
+     "1933043228", "2031-04-05T06:07:08 CET", "2031-13-01", "2031-04-05T23:59:60Z", "9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00", "2031-04-05T06:07:08Z x"],
 )  # fmt: skip
 def test_anything_else_is_null_here_and_a_fault_to_the_caller(text: str) -> None:
     assert parsed(text, None) == [None, None]

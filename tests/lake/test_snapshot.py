@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import warnings
 from collections.abc import Callable
@@ -248,23 +249,103 @@ def test_files_that_do_not_hold_what_was_read_are_not_published(
 def test_a_damaged_or_missing_file_is_a_clear_error_to_readers(serve: Serve, tmp_path: Path) -> None:
     with pytest.raises(tf.SinkError, match="no snapshot here"):
         tf.read_snapshot(tmp_path)
-    manifest = tf.write_snapshot(tmp_path, settings=settings_for(serve(world=World(3, 50))))
+    sandbox = serve(world=World(3, 50))
+    manifest = tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
     place = manifest.folder / "runs" / manifest.tables["runs"].files[0].path
     place.unlink()
     with pytest.raises(tf.SinkError, match="a file of the snapshot is gone"):
         tf.read_snapshot(tmp_path)
-    (manifest.folder / "manifest.json").write_text('{"format": 1')
-    with pytest.raises(tf.SinkError, match="manifest is damaged"):
-        tf.read_snapshot(tmp_path)
-    (manifest.folder / "manifest.json").write_text('{"format": 99}')
-    with pytest.raises(tf.SinkError, match="format 99"):
-        tf.read_snapshot(tmp_path)
+    for damage, says in (('{"format": 1', "manifest is damaged"), ('{"format": 99}', "format 99")):
+        (manifest.folder / "manifest.json").write_text(damage)
+        with pytest.raises(tf.SinkError, match=says):
+            tf.read_snapshot(tmp_path)
+    with pytest.raises(tf.SinkError, match=r"nothing to compare with.*--allow-shrink"):
+        tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
+    tf.write_snapshot(tmp_path, settings=settings_for(sandbox), allow_shrink=True)
+    assert tf.read_snapshot(tmp_path).collect().height == 50
+
+
+@pytest.mark.parametrize("above", ["env=prod", "status=active", "a b=%2F"])
+def test_a_root_below_somebody_elses_partitions_is_a_root_like_any_other(serve: Serve, tmp_path: Path, above: str) -> None:
+    sandbox = serve(world=World(3, 60))
+    tf.write_snapshot(tmp_path / above / "lake", settings=settings_for(sandbox))
+    assert_holds(tmp_path / above / "lake", sandbox.world)
+
+
+def test_a_publish_that_fails_leaves_nothing_that_could_be_read(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = serve(world=World(3, 60))
+    first = tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for name in ("symlink_to", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, name, refuse)
+            with pytest.raises(tf.SinkError, match="No space left"):
+                tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
+        assert left(tmp_path) == {"snapshots", "current", ".lock"}
+        assert [place.name for place in (tmp_path / "snapshots").iterdir()] == [first.snapshot]
+
+
+def test_a_snapshot_that_was_never_published_is_not_found_by_instant(serve: Serve, tmp_path: Path) -> None:
+    sandbox = serve(world=World(3, 60))
+    first = tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
+    second = tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").symlink_to(Path("snapshots") / first.snapshot)
+    assert lake.read_manifest(tmp_path, at="2999-01-01").snapshot == first.snapshot
+    with pytest.raises(tf.UsageError):
+        lake.read_manifest(tmp_path, at=second.snapshot)
+    with pytest.raises(tf.UsageError, match="an instant, or a snapshot's name"):
+        tf.read_snapshot(tmp_path, at=5)  # type: ignore[arg-type]
+
+
+def test_a_copy_without_links_is_refused_before_anything_is_read(serve: Serve, tmp_path: Path) -> None:
+    sandbox = serve(world=World(3, 20))
+    tf.write_snapshot(tmp_path / "lake", settings=settings_for(sandbox))
+    shutil.copytree(tmp_path / "lake", tmp_path / "copy")
+    before = len(sandbox.requests)
+    with pytest.raises(tf.SinkError, match="current is no link"):
+        tf.write_snapshot(tmp_path / "copy", settings=settings_for(sandbox))
+    assert len(sandbox.requests) == before
+
+
+def test_a_folder_that_only_looks_like_a_root_is_left_alone(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "snapshots" / ".staging-precious").mkdir(parents=True)
+    with pytest.raises(tf.SinkError, match="holds something else"):
+        tf.write_snapshot(tmp_path, settings=settings_for(serve()))
+    assert [place.name for place in (tmp_path / "snapshots").iterdir()] == [".staging-precious"]
+
+
+def test_a_fresh_mount_is_an_empty_folder_and_a_bucket_is_none(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / ".DS_Store").touch()
+    tf.write_snapshot(tmp_path, settings=settings_for(serve(world=World(3, 5))))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(tf.SinkError, match="object stores are not supported yet"):
+        tf.write_snapshot("s3://bucket/lake", settings=settings_for(serve()))
+    assert not Path("s3:").exists()
+
+
+def test_a_root_made_for_a_job_that_failed_is_gone_again(serve: Serve, tmp_path: Path) -> None:
+    with pytest.raises(tf.AuthError):
+        tf.write_snapshot(tmp_path / "lake", settings=settings_for(serve(faults=["token-revoked@1"])))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_crash_left_behind_is_cleared_by_the_next_job(serve: Serve, tmp_path: Path) -> None:
-    (tmp_path / "snapshots" / ".staging-dead" / "runs").mkdir(parents=True)
-    (tmp_path / "snapshots" / ".staging-dead" / "runs" / "half.parquet").write_bytes(b"PAR1")
-    tf.write_snapshot(tmp_path, settings=settings_for(serve(world=World(3, 20))))
+    sandbox = serve(world=World(3, 20))
+    tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
+    dead = tmp_path / "snapshots" / ".staging-20310601T120000Z-0123abcd"
+    (dead / "runs").mkdir(parents=True)
+    (dead / "runs" / "half.parquet").write_bytes(b"PAR1")
+    (tmp_path / ".current-0123abcd").symlink_to("snapshots/none")
+    tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
     assert left(tmp_path) == {"snapshots", "current", ".lock"}
 
 

@@ -8,10 +8,12 @@ import json
 from datetime import UTC, datetime
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
+from tallyfy_frames import tables
 from tallyfy_frames.sinks.formats import Format
-from tallyfy_frames.sinks.stream import as_text, write
+from tallyfy_frames.sinks.stream import render
 
 FRAME = pl.DataFrame(
     {
@@ -26,7 +28,7 @@ FRAME = pl.DataFrame(
 
 
 def rows(*, raw: bool = False) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(as_text(FRAME, Format.csv, raw_csv=raw), newline="")))
+    return list(csv.DictReader(io.StringIO(render(FRAME, Format.csv, raw_csv=raw).decode(), newline="")))
 
 
 def test_cells_that_a_spreadsheet_would_run_are_prefixed() -> None:
@@ -49,21 +51,23 @@ def test_lists_are_json_and_instants_iso_8601() -> None:
 
 
 def test_ndjson_is_one_object_a_line() -> None:
-    lines = [json.loads(line) for line in as_text(FRAME, Format.ndjson, raw_csv=False).splitlines()]
+    lines = [json.loads(line) for line in render(FRAME, Format.ndjson).decode().splitlines()]
     assert lines[0] == {"name": "=1+1", "n": -1, "at": "2031-04-05T06:07:08.250000Z", "ids": [1, 2], "words": ["a,b", 'q"']}
     assert len(lines) == 12
 
 
 def test_parquet_comes_back_as_it_was() -> None:
-    buffer = io.BytesIO()
-    write(FRAME, buffer, Format.parquet)
-    buffer.seek(0)
-    assert pl.read_parquet(buffer).equals(FRAME)
+    assert pl.read_parquet(io.BytesIO(render(FRAME, Format.parquet))).equals(FRAME)
+
+
+def test_parquet_of_a_table_says_what_its_columns_are() -> None:
+    users = tables.get("users")
+    data = render(users.schema.to_frame(), Format.parquet, table=users)
+    assert b"description" in pq.read_schema(io.BytesIO(data)).field("email").metadata
 
 
 @pytest.mark.parametrize("form", Format)
 def test_no_rows_are_still_a_table(form: Format) -> None:
-    buffer = io.BytesIO()
-    write(FRAME.head(0), buffer, form)
+    data = render(FRAME.head(0), form)
     if form is Format.csv:
-        assert buffer.getvalue().decode().strip() == "name,n,at,ids,words"
+        assert data.decode().strip() == "name,n,at,ids,words"

@@ -1,0 +1,64 @@
+"""What a load says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from conftest import settings_for
+
+import tallyfy_frames as tf
+from tallyfy_frames.sandbox import Sandbox, World
+
+Serve = Callable[..., Sandbox]
+
+
+def test_a_report_counts_what_happened(serve: Serve) -> None:
+    sandbox = serve(world=World(1, 120), faults=["html-502@3", "429-seconds@5"])
+    report = tf.LoadReport()
+    frame = tf.load_runs({"archived": "include"}, settings=settings_for(sandbox, page_size=20), report=report)
+    assert (report.table, report.rows, report.complete, report.proof) == ("runs", frame.height, True, "totals")
+    assert report.requests == len(sandbox.requests)
+    assert (report.retries, report.throttled, report.waited_s) == (2, 1, 1.0)
+    assert report.passes == len(report.totals_stated) == 2
+    assert sum(report.totals_stated) == 120
+    assert report.unknown_keys.keys() == {"future_field", "guest_link"}
+    assert report.values_coerced["owner_id"] > 0
+    assert report.received_bytes > 10_000
+    assert report.started_at is not None
+    assert report.finished_at is not None
+    assert report.started_at <= report.finished_at
+    assert json.loads(json.dumps(report.as_dict()))["rows"] == 120
+    assert str(report).startswith("120 runs, ")
+
+
+def test_a_report_serves_again(serve: Serve) -> None:
+    sandbox = serve(world=World(1, 30))
+    report = tf.LoadReport()
+    for _ in range(2):
+        frame = tf.load_runs(settings=settings_for(sandbox), report=report)
+        assert report.rows == frame.height
+
+
+def test_a_failed_load_is_not_complete(serve: Serve) -> None:
+    report = tf.LoadReport()
+    with pytest.raises(tf.AuthError):
+        tf.load_runs(settings=settings_for(serve(faults=["token-revoked@3"]), page_size=50), report=report)
+    assert not report.complete
+    assert report.finished_at is not None
+    assert "incomplete" in str(report)
+
+
+def test_progress_is_told_and_ends(serve: Serve) -> None:
+    events: list[tf.ProgressEvent] = []
+    frame = tf.load_runs(settings=settings_for(serve(world=World(1, 120)), page_size=10), progress=events.append)
+    assert [event.rows for event in events] == sorted(event.rows for event in events)
+    assert (events[-1].rows, events[-1].total_rows, events[-1].done) == (frame.height, frame.height, True)
+    assert not any(event.done for event in events[:-1])
+
+
+def test_unknown_keys_are_named_once(serve: Serve) -> None:
+    with pytest.warns(tf.TallyfyFramesWarning, match="future_field, guest_link") as caught:
+        tf.load_runs(settings=settings_for(serve(world=World(1, 120)), page_size=10))
+    assert len(caught) == 1
