@@ -90,7 +90,7 @@ def test_every_fault_has_its_expectation() -> None:
 
 PAIRS = list(itertools.combinations(FAULTS, 2))
 # Where faults strike, and how many rows a page holds: the last has a page end just where a low total would put the list's end.
-LAYOUTS = {"{b}@1 {a}@2": 10, "{a}@3 {b}@4+": 10, "{a}@1 {b}@2": len([run for run in WORLD.runs if not run.archived_at]) - 3}
+LAYOUTS = {"{a}@3 {b}@4+": 10, "{a}@1 {b}@2": len([run for run in WORLD.runs if not run.archived_at]) - 3}
 
 
 @pytest.mark.slow
@@ -108,12 +108,10 @@ def test_faults_in_pairs_are_overcome_or_raised(first: str, layout: str) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "quirk", ["no-total", "no-meta", "bare-list", "no-total-pages", "page-size-fixed", "sort-ignored", "text-numbers"]
-)
+@pytest.mark.parametrize("quirk", ["no-total", "bare-list", "sort-ignored"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_where_the_api_states_less_is_overcome_or_raised(fault: str, quirk: str) -> None:
-    for at in (1, 2, 4, 8):
+    for at in (1, 4):
         try:
             frame = load(f"{fault}@{at}", quirks=[quirk])
         except tf.TallyfyFramesError:
