@@ -23,14 +23,15 @@ from tallyfy_frames.sinks.atomic import replacing
 from tallyfy_frames.voice import printable
 
 BAR_WIDTH: Final = 24
+FAULTS: Final = ("html-502@3", "empty-page@5")
 
 
 def run_demo(folder: Path, runs: int) -> None:
     """Write ``folder/lake`` and ``folder/status.png``, and show what was read."""
     console = Console(highlight=False, markup=False)
-    with Sandbox(World(1, runs)) as sandbox, warnings.catch_warnings():
+    with Sandbox(World(1, runs), faults=FAULTS) as sandbox, warnings.catch_warnings():
         warnings.simplefilter("ignore", TallyfyFramesWarning)  # the sandbox sends unknown keys on purpose
-        console.print(f"Sandbox with {runs} runs at {sandbox.base_url}, faults and odd shapes included.")
+        console.print(f"Sandbox with {runs} runs at {sandbox.base_url}: odd shapes, a 502 and an empty page on the way.")
         settings = Settings(token=sandbox.token, org_id=sandbox.org_id, base_url=sandbox.base_url)
         report = LoadReport()
         manifest = write_snapshot(folder / "lake", settings=settings, allow_shrink=True, report=report)

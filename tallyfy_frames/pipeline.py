@@ -21,10 +21,18 @@ from tallyfy_frames.api import protocol
 from tallyfy_frames.api.protocol import Page, Row
 from tallyfy_frames.api.transport import Client
 from tallyfy_frames.api.walk import Plan, WalkLog, walk
-from tallyfy_frames.errors import AuthError, FilterError, NotFound, PaginationError, TallyfyFramesWarning, UsageError
-from tallyfy_frames.frames.decode import decode, masked_json
+from tallyfy_frames.errors import (
+    AuthError,
+    FilterError,
+    IncompleteRead,
+    NotFound,
+    PaginationError,
+    TallyfyFramesWarning,
+    UsageError,
+)
+from tallyfy_frames.frames.decode import Cells, decode, masked_json
 from tallyfy_frames.frames.flatten import flatten
-from tallyfy_frames.frames.validate import ON_INVALID, OnInvalid, validate
+from tallyfy_frames.frames.validate import ON_INVALID, Breach, OnInvalid, validate
 from tallyfy_frames.progress import ProgressOption, listening
 from tallyfy_frames.report import LoadReport, ProgressEvent
 from tallyfy_frames.settings import Settings
@@ -313,17 +321,19 @@ class _Job:
         batch, sizes = _Batch(), iter(BATCH_ROWS)
         batch_rows = next(sizes)
         left = self.limit
-        for page, rows in walk(partial(self.fetch, client, listing), plan, seen, log, pause=client.pause):
-            if len(rows) < len(page.rows):  # rows of another list: they can show, too, that the API ignored a filter
-                whole = _Batch([(page, page.rows)], len(page.rows))
-                cells = decode(page.rows, self.spec.columns)
-                self.check_heeded(flatten(cells.columns, self.spec.columns, whole.provenance(self.settings.org_id))[0], listing)
-            kept = rows if left is None else rows[:left]
-            left = None if left is None else left - len(kept)
-            batch.add(page, kept)
-            if batch.height >= batch_rows:
-                yield from self.shape(batch, listing)
-                batch, batch_rows = _Batch(), next(sizes, batch_rows)
+        try:
+            for page, rows in walk(partial(self.fetch, client, listing), plan, seen, log, pause=client.pause):
+                if len(rows) < len(page.rows):  # rows of another list: they can show, too, that the API ignored a filter
+                    self.check_heeded(self.flat(_Batch([(page, page.rows)], len(page.rows)))[0], listing)
+                kept = rows if left is None else rows[:left]
+                left = None if left is None else left - len(kept)
+                batch.add(page, kept)
+                if batch.height >= batch_rows:
+                    yield from self.shape(batch, listing)
+                    batch, batch_rows = _Batch(), next(sizes, batch_rows)
+        except IncompleteRead:
+            yield from self.shape(batch, listing)  # a row that breaks the contract says more than the count it upset
+            raise
         yield from self.shape(batch, listing)
 
     def fetch(self, client: Client, listing: Listing, *, page: int, per_page: int, sort: str | None) -> Page:
@@ -340,11 +350,8 @@ class _Job:
         """Rows as they came → one valid frame, if any are left of them."""
         if not batch.height:
             return
-        rows, spec = batch.rows, self.spec
-        cells = decode(rows, spec.columns)
-        frame, unreadable = flatten(cells.columns, spec.columns, batch.provenance(self.settings.org_id))
-        faults = [(fault.row, fault.column, fault.reason) for fault in cells.faults]
-        faults += [(row, column, "text that is no instant") for row, column in unreadable]
+        spec = self.spec
+        frame, cells, faults = self.flat(batch)
         self.coerced += cells.coerced
         self.unknown += cells.unknown
         self.check_heeded(frame, listing)
@@ -353,9 +360,17 @@ class _Job:
         for row, reasons in checked.set_aside.items():
             key = frame[spec.key][row]
             words = [f"{column}: {reason}" for column, reason in reasons]
-            self.set_aside.append((None if key is None else str(key), words, masked_json(rows[row])))
+            self.set_aside.append((None if key is None else str(key), words, masked_json(batch.rows[row])))
         if checked.frame.height:
             yield checked.frame
+
+    def flat(self, batch: _Batch) -> tuple[pl.DataFrame, Cells, list[Breach]]:
+        """Rows as they came → a flat frame, how they were read, and the cells that could not be."""
+        columns = self.spec.columns
+        cells = decode(batch.rows, columns)
+        frame, unreadable = flatten(cells.columns, columns, batch.provenance(self.settings.org_id))
+        faults = [(fault.row, fault.column, fault.reason) for fault in cells.faults]
+        return frame, cells, faults + [(row, column, "text that is no instant") for row, column in unreadable]
 
     def check_heeded(self, frame: pl.DataFrame, listing: Listing) -> None:
         """Fail where rows show that the API ignored a filter: it would be a bigger table, silently."""

@@ -308,11 +308,11 @@ def _tasks(draw: random.Random, world: World, run_id: str, *, complete: bool, cr
     return tuple(tasks)
 
 
-def _progress(draw: random.Random, tasks: Sequence[Task]) -> Progress | None:
+def _progress(draw: random.Random, tasks: Sequence[Task], *, complete: bool) -> Progress | None:
     if not tasks and draw.random() < 0.3:
         return None
     done = sum(task.status == "completed" for task in tasks)
-    percent = round(100 * done / len(tasks), 2) if tasks else 0
+    percent = round(100 * done / len(tasks), 2) if tasks else 100.0 * complete
     graded = draw.random() < 0.3
     return Progress(
         done, len(tasks), percent, approved=draw.randint(0, done) if graded else None, rejected=0 if graded else None
@@ -343,8 +343,8 @@ def _run(world: World, draw: random.Random, number: int, created: datetime, earl
         owner_id=draw.choice((None, *(user.id for user in world.users))),
         started_by=draw.choice(world.users).id,
         parent_id=draw.choice(earlier).id if earlier and draw.random() < 0.05 else None,
-        progress=_progress(draw, [task for task in tasks if not task.hidden]),
-        whole_progress=_progress(draw, tasks),
+        progress=_progress(draw, [task for task in tasks if not task.hidden], complete=complete),
+        whole_progress=_progress(draw, tasks, complete=complete),
         created_at=created,
         started_at=created + timedelta(seconds=draw.randint(0, 60)) if draw.random() < 0.9 else None,
         last_updated=updated,
