@@ -61,7 +61,6 @@ class Client:
                 },
                 timeout=httpx.Timeout(settings.read_timeout_s, connect=settings.connect_timeout_s),
                 follow_redirects=False,
-                verify=settings.base_url.startswith("https:"),  # plain http (loopback) needs no certificates loaded
                 # Proxy and CA settings from the environment, but not for loopback: a proxy would read a plain-http token.
                 # httpx takes no credentials from .netrc unless told to, and is not.
                 trust_env=not settings.is_loopback,

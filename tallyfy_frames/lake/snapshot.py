@@ -80,7 +80,7 @@ def read_snapshot(root: str | Path, table: str = "runs", *, at: datetime | str |
     snapshot is resolved once: a later one does not change what this frame reads. Raises ``SinkError`` if there is none.
     """
     manifest = read_manifest(root, at=at)
-    spec = _spec(table)
+    spec = tables.get(table)
     if table not in manifest.tables:
         hint = f"it holds {', '.join(manifest.tables)}"
         raise SinkError(f"the snapshot has no table {table!r}", path=manifest.folder, hint=hint)
@@ -148,10 +148,6 @@ def _scan(spec: Table, folder: Path, files: Sequence[Written]) -> pl.LazyFrame:
     return pl.concat(parts)
 
 
-def _spec(name: str) -> Table:
-    return tables.get(name)
-
-
 @dataclass(frozen=True, slots=True)
 class _TableJob:
     """A table to read, and which of its rows."""
@@ -167,7 +163,7 @@ def _jobs(names: Sequence[str], filters: Filters | Mapping[str, Any] | None) -> 
         raise UsageError(f"filters are those of {FILTERED}, which is not among the tables")
     jobs = []
     for name in names:
-        spec = _spec(name)
+        spec = tables.get(name)
         given = spec.filters.parse(filters if name == FILTERED else None)
         defaults = {key: value for key, value in spec.filters.snapshot_defaults.items() if getattr(given, key) is None}
         jobs.append(_TableJob(spec, replace(given, **defaults)))

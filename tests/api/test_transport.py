@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import logging
 import socketserver
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -191,6 +192,12 @@ def test_a_drip_that_never_ends_is_cut_at_the_total_limit(from_body: bool) -> No
             client.ask(ASKED, body)
         assert time.monotonic() - began < 1
         server.shutdown()
+
+
+@pytest.mark.parametrize("url", ["https://api.example.net", "HTTPS://api.example.net/api", "Https://127.0.0.1/api"])
+def test_certificates_are_always_checked(url: str) -> None:
+    with Client(settings(base_url=url)) as client:
+        assert client._http._transport._pool._ssl_context.verify_mode is ssl.CERT_REQUIRED  # noqa: SLF001
 
 
 def test_a_netrc_file_supplies_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

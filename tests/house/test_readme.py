@@ -40,6 +40,14 @@ def test_python_blocks_run(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest
     assert set(read_back["status"]) == set(tf.read_snapshot("lake").collect()["status"])
 
 
+def test_the_rows_shown_are_those_of_the_sandbox(sandbox: Sandbox) -> None:
+    shown = [line for line in README.splitlines() if line.startswith("│")]
+    columns = [cell.strip() for cell in shown[0].strip("│").split("┆")]
+    with pl.Config(tbl_hide_column_data_types=True, tbl_width_chars=120):
+        made = str(tf.load_runs({"status": "active"}).select(columns).head(3)).splitlines()
+    assert [line for line in made if line.startswith("│")] == shown
+
+
 def test_the_table_of_calls_runs(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     table = [line for line in README.splitlines() if line.startswith("| ") and "tf." in line]
