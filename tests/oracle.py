@@ -107,11 +107,13 @@ FILTERS: Mapping[str, Callable[[World, Run, Any], bool]] = {
 }
 
 
+def matches(world: World, filters: Mapping[str, Any], run: Run) -> bool:
+    """Whether ``filters`` ask for this run, as it is now."""
+    return ("archived" in filters or run.archived_at is None) and all(
+        FILTERS[name](world, run, value) for name, value in filters.items()
+    )
+
+
 def matching(world: World, filters: Mapping[str, Any]) -> list[Run]:
     """The runs that ``filters`` ask for."""
-    return [
-        run
-        for run in world.runs
-        if ("archived" in filters or run.archived_at is None)
-        and all(FILTERS[name](world, run, value) for name, value in filters.items())
-    ]
+    return [run for run in world.runs if matches(world, filters, run)]

@@ -7,8 +7,9 @@ fifth and all that follow. (``token-revoked`` always lasts.)
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 FAULTS: Final = {
     "429-seconds": "429 with Retry-After in seconds",
@@ -45,11 +46,13 @@ FAULTS: Final = {
     "no-id": "one row has no id",
 }  # fmt: skip
 
-# These leave the rows' selection alone and change the finished answer; the others replace the answer.
+# These leave the rows' selection alone and change the finished answer.
 EDITS: Final = frozenset({
     "half-page", "empty-page", "empty-list", "data-null", "foreign-next", "total-high", "total-low", "duplicate-row",
     "wrong-page", "foreign-page", "broken-row", "bad-cell", "no-id",
 })  # fmt: skip
+# These send the finished answer slowly, or not all of it; all others replace it.
+SPOILS: Final = frozenset({"slow", "drip", "half-json", "cut-body"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +76,45 @@ class Fault:
     def strikes(self, request: int) -> bool:
         """Whether the list request of this number is struck."""
         return request >= self.first and (self.times is None or request < self.first + self.times)
+
+
+def edit(fault: str, body: Any, foreign_next: str, first_page: Callable[[], Any]) -> object:  # noqa: C901, PLR0912 - one case a fault
+    """The finished answer, changed as far as it has what the fault changes."""
+    if fault == "data-null":
+        return {"data": None}
+    rows = body if isinstance(body, list) else body["data"]
+    meta = {} if isinstance(body, list) else body.get("meta", {}).get("pagination", {})
+    total = int(meta.get("total", 0))
+    match fault:
+        case "half-page":
+            rows = rows[: len(rows) // 2]
+            meta |= {"count": len(rows)} if meta else {}
+        case "empty-page":
+            rows = []
+            meta |= {"count": 0} if meta else {}
+        case "empty-list":
+            rows = []
+            meta |= {"total": 0, "count": 0, "total_pages": 1, "links": []} if meta else {}
+        case "foreign-next" if meta:
+            meta["links"] = {"next": foreign_next}
+        case "total-high" if "total" in meta:
+            meta["total"] = total + 3
+        case "total-low" if "total" in meta:
+            meta["total"] = max(0, total - 3)
+        case "duplicate-row" if len(rows) > 1:
+            rows = [rows[-1], *rows[1:]]
+        case "wrong-page":
+            first = first_page()
+            rows = first if isinstance(first, list) else first["data"]
+            meta |= {"count": len(rows)} if meta else {}
+        case "foreign-page" if meta:
+            meta["current_page"] = int(meta["current_page"]) + 1
+        case "broken-row" if rows:
+            rows = [*rows[:-1], None]
+        case "bad-cell" if rows:
+            rows = [*rows[:-1], {**rows[-1], "increment_id": 1.5}]
+        case "no-id" if rows:
+            rows = [*rows[:-1], {name: value for name, value in rows[-1].items() if name != "id"}]
+        case _:
+            pass
+    return rows if isinstance(body, list) else body | {"data": rows}

@@ -6,8 +6,12 @@ they disagree the default is the unkinder reading and a quirk switches to the ot
 
 from __future__ import annotations
 
+import random
 import re
+from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -29,6 +33,9 @@ QUIRKS: Final = {
     "starred-false-ignored": "starred=false is ignored; default: it selects runs that are not starred",
     "sort-ignored": "sort is ignored; default: name and created_at, each with a minus, are honoured",
     "sort-minus-ignored": "the minus sign of sort is ignored",
+    "ties-shuffle": "rows of one instant (or name) come in another order with each request",
+    "per-page-50": "per_page is clamped to 50, and meta says so",
+    "per-page-50-unsaid": "per_page is clamped to 50, and meta has no per_page",
     "per-page-422": "per_page above 100 is refused; default: it is clamped",
     "page-size-fixed": "per_page is ignored; every page holds 10",
     "page-ignored": "page is ignored; every answer is the first page",
@@ -60,8 +67,38 @@ class Refused(Exception):
         self.body = body
 
 
+@dataclass(slots=True)
+class Listed:
+    """The runs that a query selects, ascending by ``key``, which no two share; ``descending`` shows them backwards."""
+
+    query: Query
+    key: Callable[[Run], tuple[Any, str]]
+    descending: bool
+    runs: list[Run]
+
+    def add(self, run: Run) -> None:
+        """At its place."""
+        insort(self.runs, run, key=self.key)
+
+    def remove(self, run: Run) -> None:
+        """With the facts it was added with."""
+        del self.runs[bisect_left(self.runs, self.key(run), key=self.key)]
+
+    def shown(self, ties: random.Random | None) -> list[Run]:
+        """In the order asked for; ``ties`` reorders runs that only their ids tell apart."""
+        runs = self.runs
+        if ties is not None:
+            runs = runs.copy()
+            values = [self.key(run)[0] for run in runs]
+            starts = [n for n in range(len(runs)) if n == 0 or values[n] != values[n - 1]]
+            for start, stop in pairwise([*starts, len(runs)]):
+                if stop - start > 1:
+                    runs[start:stop] = ties.sample(runs[start:stop], stop - start)
+        return runs[::-1] if self.descending else runs
+
+
 class Routes:
-    """Answers queries over one world."""
+    """Answers queries over one world; ``request`` is the number of the list request that is being answered."""
 
     def __init__(self, world: World, wire: Wire, quirks: Collection[str], links_base: Callable[[], str]) -> None:
         """Keep the world, how it is rendered, and the address that ``links`` name."""
@@ -69,7 +106,8 @@ class Routes:
         self.wire = wire
         self.quirks = quirks
         self.links_base = links_base
-        self.lists: dict[tuple[tuple[str, str], ...], list[Run]] = {}
+        self.lists: dict[tuple[tuple[str, str], ...], Listed] = {}
+        self.request = 0
 
     def answer(self, path: Sequence[str], query: Query) -> object:
         """The JSON value for a path (its segments, without the base) and a query."""
@@ -119,23 +157,34 @@ class Routes:
 
     def listed(self, query: Query) -> list[Run]:
         """The runs that ``query`` selects, in its order; remembered, since every page asks again."""
-        key = tuple(sorted((name, value) for name, value in query.items() if name not in {"page", "per_page", "with"}))
-        if key not in self.lists:
-            self.lists[key] = self.ordered([run for run in self.world.runs if self.selects(run, query)], query)
-        return self.lists[key]
+        name = tuple(sorted((name, value) for name, value in query.items() if name not in {"page", "per_page", "with"}))
+        if name not in self.lists:
+            key, descending = self.order(query)
+            runs = sorted((run for run in self.world.runs if self.selects(run, query)), key=key)
+            self.lists[name] = Listed(dict(query), key, descending, runs)
+        return self.lists[name].shown(random.Random(self.request) if "ties-shuffle" in self.quirks else None)
 
-    def ordered(self, runs: Sequence[Run], query: Query) -> list[Run]:
-        """``runs`` in the order asked for; without one, in an order of the server's own."""
+    def changed(self, before: Run | None, after: Run | None) -> None:
+        """Bring what is remembered up to date with one run; None: it is not there."""
+        for listed in self.lists.values():
+            if before is not None and self.selects(before, listed.query):
+                listed.remove(before)
+            if after is not None and self.selects(after, listed.query):
+                listed.add(after)
+        if before is not None:
+            self.wire.bare_runs.pop(before.id, None)
+
+    def order(self, query: Query) -> tuple[Callable[[Run], tuple[Any, str]], bool]:
+        """The key to sort by, and whether backwards; without ``sort``, an order of the server's own: newest change first."""
         sort = query.get("sort") or query.get("sort_by") or ""
-        name = sort.removeprefix("-")
-        descending = sort.startswith("-") and "sort-minus-ignored" not in self.quirks
-        keys: dict[str, Callable[[Run], Any]] = {
+        keys: dict[str, Callable[[Run], tuple[Any, str]]] = {
             "name": lambda run: (run.name, run.id),
             "created_at": lambda run: (run.created_at, run.id),
         }
-        if name not in keys or "sort-ignored" in self.quirks:
-            return sorted(runs, key=lambda run: (run.last_updated, run.id), reverse=True)
-        return sorted(runs, key=keys[name], reverse=descending)
+        key = keys.get(sort.removeprefix("-"))
+        if key is None or "sort-ignored" in self.quirks:
+            return lambda run: (run.last_updated, run.id), True
+        return key, sort.startswith("-") and "sort-minus-ignored" not in self.quirks
 
     def selects(self, run: Run, query: Query) -> bool:
         """Whether every parameter that this route knows lets ``run`` through; it ignores all others."""
@@ -161,6 +210,8 @@ class Routes:
         size = _whole(query.get("per_page"), default_size)
         if size > cap and "per-page-422" in self.quirks:
             raise Refused(422, {"error": True, "errors": {"per_page": [f"may not be greater than {cap}"]}})
+        if {"per-page-50", "per-page-50-unsaid"} & set(self.quirks):
+            cap = min(cap, 50)
         size = 10 if "page-size-fixed" in self.quirks else min(size, cap)
         page = 1 if "page-ignored" in self.quirks else _whole(query.get("page"), 1)
         pages = max(1, -(-len(records) // size))
@@ -189,6 +240,8 @@ class Routes:
             del meta["total"], meta["total_pages"]
         elif "no-total-pages" in self.quirks:
             del meta["total_pages"]
+        if "per-page-50-unsaid" in self.quirks:
+            del meta["per_page"]
         if "text-numbers" in self.quirks:
             meta = {name: str(value) for name, value in meta.items()}
         return meta if "links-missing" in self.quirks else meta | {"links": links or []}

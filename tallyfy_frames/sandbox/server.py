@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,10 +21,11 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tallyfy_frames.sandbox.faults import EDITS, Fault
+from tallyfy_frames.sandbox.faults import EDITS, SPOILS, Fault, edit
+from tallyfy_frames.sandbox.live import Mover
 from tallyfy_frames.sandbox.routes import QUIRKS, Refused, Routes
 from tallyfy_frames.sandbox.wire import Wire, http_date
-from tallyfy_frames.sandbox.world import World
+from tallyfy_frames.sandbox.world import Run, World
 
 LIST_ROUTES: Final = frozenset({"runs", "users"})
 HTML: Final = b"<!DOCTYPE html><html><head><title>502</title></head><body><h1>Bad Gateway</h1><!-- %s --></body></html>"
@@ -35,6 +36,7 @@ OVERSIZED_BYTES: Final = 200_000_000
 class Logged:
     """One request and what it got; there before its answer is sent."""
 
+    number: int  # counted from 1
     at_s: float  # monotonic clock
     method: str
     path: str
@@ -42,6 +44,7 @@ class Logged:
     headers: dict[str, str]  # names in lower case
     status: int = 0  # 0: no answer at all
     fault: str | None = None
+    list_request: int = 0  # its number among the list requests that no limit refused, counted from 1; 0: it is none
 
 
 class Limit:
@@ -77,13 +80,18 @@ class Limit:
 class Sandbox:
     """A server on loopback over one world; a context manager that serves from a thread.
 
-    ``requests`` is the log. ``base_url``, ``token`` and ``org_id`` are what a client needs.
+    ``requests`` is the log. ``base_url``, ``token`` and ``org_id`` are what a client needs. ``live`` makes the list move while
+    it is read, ``script`` moves it by hand: what to do just before the list request of a number is answered. Both change
+    ``world`` itself.
     """
 
     world: World = field(default_factory=World)
     faults: Sequence[Fault | str] = ()
     quirks: Collection[str] = ()
     limits: Sequence[Limit | str] = ()
+    live: Sequence[str] = ()
+    live_seed: int = 1
+    script: Mapping[int, Callable[[Mover], object]] = field(default_factory=dict)
     latency_ms: float = 0
     slow_s: float = 5.0  # how long the fault "slow" is silent, and "drip" drips
     plain: bool = False  # documented shapes only
@@ -100,10 +108,12 @@ class Sandbox:
             raise ValueError(message)
         self.faults = [Fault.parse(fault) if isinstance(fault, str) else fault for fault in self.faults]
         self.limits = [Limit.parse(limit) if isinstance(limit, str) else limit for limit in self.limits]
-        self.lock = threading.Lock()
+        # Held while an answer is made, not while it is sent: each shows one state of the world and of what is remembered of it.
+        self.lock = threading.RLock()
         self.list_requests = 0
         self.revoked = False
         self.routes = Routes(self.world, Wire(self.world, self.quirks, plain=self.plain), self.quirks, lambda: self.base_url)
+        self.mover = Mover(self.routes, self.live, self.live_seed, self.script)
         self.server = _Server((self.host, self.port), _Handler)
         self.server.sandbox = self
         self.thread: threading.Thread | None = None
@@ -158,14 +168,52 @@ class Sandbox:
             left = min((limit.count - len(limit.accepted) for limit in limits), default=None)
         return wait_s, left
 
-    def fault_for(self, path: Sequence[str]) -> str | None:
-        """The fault that strikes this request, if it asks for a list."""
-        if path[-1] not in LIST_ROUTES or path[0] != "organizations":
-            return None
+    def log(self, path: str, query: dict[str, str], headers: dict[str, str]) -> Logged:
+        """A new entry of the log."""
         with self.lock:
-            self.list_requests += 1
-            number = self.list_requests
-        return next((f.name for f in self.faults if isinstance(f, Fault) and f.strikes(number)), None)
+            entry = Logged(len(self.requests) + 1, time.monotonic(), "GET", path, query, headers)
+            self.requests.append(entry)
+        return entry
+
+    def look(self, path: Sequence[str], query: Mapping[str, str], entry: Logged, target: str) -> object:
+        """The answer, from one state of the world; ``entry`` learns its number and the fault that strikes it."""
+        with self.lock:
+            if len(path) == 3 and path[0] == "organizations" and path[2] in LIST_ROUTES:
+                self.list_requests += 1
+                number = entry.list_request = self.routes.request = self.list_requests
+                entry.fault = next((f.name for f in self.faults if isinstance(f, Fault) and f.strikes(number)), None)
+                self.mover.move(number)
+            if entry.fault is not None and entry.fault not in EDITS | SPOILS:
+                return None
+            body = self.routes.answer(path, query)
+            if entry.fault not in EDITS:
+                return body
+            first_page = {**query, "page": "1"}
+            return edit(entry.fault, body, f"{self.foreign_origin}{target}", lambda: self.routes.answer(path, first_page))
+
+    def present_throughout(
+        self,
+        wanted: Callable[[Run], bool] | Mapping[str, str] | None = None,
+        *,
+        since_request: int = 1,
+        until_request: int | None = None,
+    ) -> set[str]:
+        """The ids of the runs that a complete read must hold: there, and wanted, in every state that could be seen.
+
+        ``wanted`` is a predicate, or a query in the API's words (``{"archived": "only"}``; default: the default list). A union
+        of lists is one question (``{"archived": "true"}``): a run that moves between them is in the union throughout. The
+        states are those shown to the list requests ``since_request`` to ``until_request`` (default: the last so far).
+        """
+        with self.lock:
+            query: Mapping[str, str] = {} if wanted is None or callable(wanted) else wanted
+            accept = wanted if callable(wanted) else lambda run: self.routes.selects(run, query)
+            return self.mover.throughout(accept, since_request, until_request or self.list_requests)
+
+    def states_of(self, run_id: str, *, since_request: int = 1, until_request: int | None = None) -> list[Run]:
+        """What the run was while it was there, in the states shown to those list requests: a row served is one of these."""
+        with self.lock:
+            states = self.mover.states_of(run_id, since_request, until_request or self.list_requests)
+        return [run for run in states if run is not None]
 
 
 class _Server(ThreadingHTTPServer):
@@ -202,8 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
         if sandbox.latency_ms:
             time.sleep(sandbox.latency_ms / 1000)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.entry = Logged(time.monotonic(), "GET", split.path, query, headers)
-        sandbox.requests.append(self.entry)
+        self.entry = sandbox.log(split.path, query, headers)
         try:
             self.demand_headers()
             self.demand_rights(path)
@@ -222,14 +269,11 @@ class _Handler(BaseHTTPRequestHandler):
         if wait_s > 0:
             self.refuse_pace(wait_s)
             return
-        fault = sandbox.fault_for(path) if path and path[-1] in LIST_ROUTES else None
-        self.entry.fault = fault
+        body = sandbox.look(path, query, self.entry, self.path)
+        fault = self.entry.fault
         if fault is not None and fault not in EDITS:
-            self.strike(fault, path, query)
+            self.strike(fault, body)
             return
-        body = sandbox.routes.answer(path, query)
-        if fault is not None:
-            body = self.edit(fault, body, path, query)
         self.send_json(200, body, {} if left is None else {"X-RateLimit-Remaining": str(left)})
 
     def demand_headers(self) -> None:
@@ -266,7 +310,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(data)))
-        self.send_header("X-Request-Id", f"sandbox-{len(self.server.sandbox.requests) + 1}")
+        self.send_header("X-Request-Id", f"sandbox-{self.entry.number}")
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
@@ -274,7 +318,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         return status
 
-    def strike(self, fault: str, path: Sequence[str], query: Mapping[str, str]) -> int:  # noqa: C901, PLR0911, PLR0912
+    def strike(self, fault: str, answer: object) -> int:  # noqa: C901, PLR0911, PLR0912
         """An answer replaced, cut or withheld."""
         sandbox = self.server.sandbox
         too_many = {"message": "Too many requests.", "code": "RATE_LIMIT_EXCEEDED"}
@@ -317,7 +361,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "oversized":
                 body = gzip.compress(b'{"data":["' + b"x" * OVERSIZED_BYTES + b'"]}', compresslevel=1)
                 return self.send_bytes(200, body, "application/json", {"Content-Encoding": "gzip"})
-        data = json.dumps(sandbox.routes.answer(path, query), ensure_ascii=False).encode()
+        data = json.dumps(answer, ensure_ascii=False).encode()
         match fault:
             case "slow":
                 time.sleep(sandbox.slow_s)
@@ -341,44 +385,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         self.wfile.flush()
         return 200
-
-    def edit(self, fault: str, body: Any, path: Sequence[str], query: Mapping[str, str]) -> object:  # noqa: C901, PLR0912 - one case a fault
-        """The finished answer, changed as far as it has what the fault changes."""
-        if fault == "data-null":
-            return {"data": None}
-        rows = body if isinstance(body, list) else body["data"]
-        meta = {} if isinstance(body, list) else body.get("meta", {}).get("pagination", {})
-        total = int(meta.get("total", 0))
-        match fault:
-            case "half-page":
-                rows = rows[: len(rows) // 2]
-                meta |= {"count": len(rows)} if meta else {}
-            case "empty-page":
-                rows = []
-                meta |= {"count": 0} if meta else {}
-            case "empty-list":
-                rows = []
-                meta |= {"total": 0, "count": 0, "total_pages": 1, "links": []} if meta else {}
-            case "foreign-next" if meta:
-                meta["links"] = {"next": f"{self.server.sandbox.foreign_origin}{self.path}"}
-            case "total-high" if "total" in meta:
-                meta["total"] = total + 3
-            case "total-low" if "total" in meta:
-                meta["total"] = max(0, total - 3)
-            case "duplicate-row" if len(rows) > 1:
-                rows = [rows[-1], *rows[1:]]
-            case "wrong-page":
-                first: Any = self.server.sandbox.routes.answer(path, {**query, "page": "1"})
-                rows = first if isinstance(first, list) else first["data"]
-                meta |= {"count": len(rows)} if meta else {}
-            case "foreign-page" if meta:
-                meta["current_page"] = int(meta["current_page"]) + 1
-            case "broken-row" if rows:
-                rows = [*rows[:-1], None]
-            case "bad-cell" if rows:
-                rows = [*rows[:-1], {**rows[-1], "increment_id": 1.5}]
-            case "no-id" if rows:
-                rows = [*rows[:-1], {name: value for name, value in rows[-1].items() if name != "id"}]
-            case _:
-                pass
-        return rows if isinstance(body, list) else body | {"data": rows}

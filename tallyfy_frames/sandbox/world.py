@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -230,13 +231,32 @@ class World:
                 seconds=0 if draw.random() < 0.08 else draw.randint(1, pace_s), milliseconds=draw.choice((0, 0, 7, 250))
             )
             created = runs[-1].created_at + step if runs else START
-            runs.append(_run(self, draw, number, created, runs))
+            runs.append(make_run(self, draw, number, created, runs))
         return runs
 
     @cached_property
     def runs_by_id(self) -> dict[str, Run]:
         """Runs by their id."""
         return {run.id: run for run in self.runs}
+
+    def put(self, run: Run) -> None:
+        """Add a run, at its place by age."""
+        insort(self.runs, run, key=_age)
+        self.runs_by_id[run.id] = run
+
+    def take(self, run: Run) -> None:
+        """Remove a run."""
+        del self.runs[bisect_left(self.runs, _age(run), key=_age)]
+        del self.runs_by_id[run.id]
+
+    def swap(self, before: Run, after: Run) -> None:
+        """The same run with other facts; its age is the same."""
+        self.runs[bisect_left(self.runs, _age(before), key=_age)] = after
+        self.runs_by_id[after.id] = after
+
+
+def _age(run: Run) -> tuple[datetime, int]:
+    return run.created_at, run.number
 
 
 def _user(draw: random.Random, n: int) -> User:
@@ -319,7 +339,8 @@ def _progress(draw: random.Random, tasks: Sequence[Task], *, complete: bool) -> 
     )
 
 
-def _run(world: World, draw: random.Random, number: int, created: datetime, earlier: Sequence[Run]) -> Run:
+def make_run(world: World, draw: random.Random, number: int, created: datetime, earlier: Sequence[Run]) -> Run:
+    """The run of this number, as ``draw`` has it."""
     run_id = hex_id(world.seed, "run", number)
     template = draw.choice(world.templates)
     status = draw.choice((*STATUSES, *world.extra_statuses))

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tallyfy_frames.sandbox import FAULTS, QUIRKS, Fault, Limit, Sandbox, World
+from tallyfy_frames.sandbox import FAULTS, LIVE, QUIRKS, Fault, Limit, Sandbox, World
 from tallyfy_frames.sandbox.wire import INCLUDES, Wire
 
 
@@ -79,6 +79,27 @@ def test_pages_are_ten_by_default_and_a_hundred_at_most() -> None:
         assert "meta" not in get(sandbox, without_pagination="true").json()
 
 
+def test_a_page_may_be_clamped_with_and_without_saying_so() -> None:
+    for quirk, said in (("per-page-50", 50), ("per-page-50-unsaid", None)):
+        with Sandbox(World(1, 150), quirks=[quirk]) as sandbox:
+            answer = get(sandbox, per_page=100, archived="true")
+        meta = answer.json()["meta"]["pagination"]
+        assert (len(ids(answer)), meta.get("per_page"), meta["total_pages"]) == (50, said, 3)
+
+
+def test_ties_may_come_in_another_order_with_each_request() -> None:
+    world = World(1, 60)
+    for run in world.runs[10:50]:
+        run.created_at = world.runs[10].created_at
+    with Sandbox(world, quirks=["ties-shuffle"]) as sandbox:
+        for sort in ("created_at", "-created_at"):
+            first, second = (ids(get(sandbox, per_page=100, archived="true", sort=sort)) for _ in range(2))
+            assert sorted(first) == sorted(second)
+            assert first != second
+            assert [world.runs_by_id[key].created_at for key in first] == [world.runs_by_id[key].created_at for key in second]
+        assert ids(get(sandbox, per_page=10, page=1, archived="true", sort="created_at")) == [run.id for run in world.runs[:10]]
+
+
 def test_links_are_an_object_or_an_empty_list() -> None:
     with Sandbox(World(1, 30)) as sandbox:
         links = [
@@ -143,6 +164,7 @@ def test_requests_are_logged() -> None:
         (entry,) = sandbox.requests
     assert (entry.status, entry.fault, entry.query) == (502, "html-502", {"status": "active"})
     assert entry.headers["x-tallyfy-client"] == "APIClient"
+    assert (entry.number, entry.list_request) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -182,5 +204,5 @@ def test_the_command_prints_what_a_client_needs_then_ready() -> None:
             server.terminate()
 
 
-def test_every_fault_and_quirk_says_what_it_is() -> None:
-    assert all(len(meaning) > 10 for meaning in [*FAULTS.values(), *QUIRKS.values()])
+def test_every_fault_quirk_and_change_says_what_it_is() -> None:
+    assert all(len(meaning) > 10 for meaning in [*FAULTS.values(), *QUIRKS.values(), *LIVE.values()])
