@@ -1,1 +1,1 @@
-"""JSON rows → valid frames. Pure; the three files are strangers to one another."""
+"""JSON rows → valid frames. Pure; decode, flatten and validate are strangers to one another."""

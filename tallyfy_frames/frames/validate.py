@@ -8,9 +8,10 @@ from typing import Final, Literal, TypeAlias
 
 import pandera.polars as pa
 import polars as pl
-from pandera.errors import SchemaErrors
+from pandera.errors import SchemaError, SchemaErrors
 
 from tallyfy_frames.errors import ContractError
+from tallyfy_frames.tables._table import Table
 
 OnInvalid: TypeAlias = Literal["raise", "null", "quarantine"]
 ON_INVALID: Final = ("raise", "null", "quarantine")
@@ -29,31 +30,23 @@ class Checked:
     nulled: Sequence[Breach]
 
 
-def validate(  # noqa: PLR0913 - the frame, its contract, and what to do
-    frame: pl.DataFrame,
-    contract: pa.DataFrameSchema,
-    faults: Iterable[Breach],
-    *,
-    on_invalid: OnInvalid,
-    key: str,
-    table: str,
-) -> Checked:
-    """Hold ``frame`` to ``contract``. ``faults`` are cells that could not be read, and are null in it already.
+def validate(frame: pl.DataFrame, spec: Table, faults: Iterable[Breach], *, on_invalid: OnInvalid) -> Checked:
+    """Hold ``frame`` to its table's contract. ``faults`` are cells that could not be read, and are null in it already.
 
     ``raise``: ``ContractError`` names up to ten cells by row key and column, never the value. ``null``: such cells become
     null, and rows where the contract allows no null are set aside. ``quarantine``: every such row is set aside.
     """
     breaches = [*faults]
     known = {(row, column) for row, column, _ in breaches}
-    breaches += [breach for breach in _breaches(frame, contract) if breach[:2] not in known]
+    breaches += [breach for breach in _breaches(frame, spec) if breach[:2] not in known]
     if not breaches:
         return Checked(frame, {}, ())
     if on_invalid == "raise":
-        raise _error(frame, breaches, key=key, table=table)
+        raise _error(frame, breaches, spec)
     apart: dict[int, list[tuple[str, str]]] = {}
     nulled: list[Breach] = []
     for row, column, reason in breaches:
-        if on_invalid == "quarantine" or not contract.columns[column].nullable:
+        if on_invalid == "quarantine" or not spec.contract.columns[column].nullable:
             apart.setdefault(row, []).append((column, reason))
         else:
             nulled.append((row, column, reason))
@@ -62,25 +55,36 @@ def validate(  # noqa: PLR0913 - the frame, its contract, and what to do
         rows = [row for row, name, _ in nulled if name == column]
         frame = frame.with_columns(pl.when(pl.int_range(pl.len()).is_in(rows).not_()).then(pl.col(column)).alias(column))
     kept = frame.filter(pl.int_range(pl.len()).is_in(list(apart)).not_()) if apart else frame
-    leftover = _breaches(kept, contract)
+    leftover = _breaches(kept, spec)
     if leftover:
-        raise _error(kept, leftover, key=key, table=table)
+        raise _error(kept, leftover, spec)
     return Checked(kept, apart, nulled)
 
 
-def _breaches(frame: pl.DataFrame, contract: pa.DataFrameSchema) -> list[Breach]:
+def _breaches(frame: pl.DataFrame, spec: Table) -> list[Breach]:
     """Every cell that breaks the contract, by row number. Types that are not the column's are a bug here, and raise."""
+    if _keeps(frame, spec.quick_contract):
+        return []
     try:
-        contract.validate(frame, lazy=True)
+        spec.contract.validate(frame, lazy=True)
     except SchemaErrors as errors:
         found: list[Breach] = []
         for case in errors.failure_cases.select("column", "check", "index").iter_rows(named=True):
             if case["index"] is None:  # a column that is missing, misplaced or of the wrong type
                 what = f"the frame does not have the contract's columns: {case['column']} fails {case['check']}"
-                raise ContractError(what, table=contract.name) from None
+                raise ContractError(what, table=spec.name) from None
             found.append((case["index"], case["column"], _reason(case["check"])))
         return sorted(set(found))
     return []
+
+
+def _keeps(frame: pl.DataFrame, quick_contract: pa.DataFrameSchema) -> bool:
+    """Whether a frame keeps its contract, cheaply: most do, and only then is each column asked what is wrong with it."""
+    try:
+        quick_contract.validate(frame)
+    except SchemaError:
+        return False
+    return True
 
 
 def _reason(check: str) -> str:
@@ -92,13 +96,13 @@ def _reason(check: str) -> str:
     return words.get(check, check)
 
 
-def _error(frame: pl.DataFrame, breaches: Sequence[Breach], *, key: str, table: str) -> ContractError:
-    keys = [None if value is None else str(value)[:KEY_MAX] for value in frame[key].to_list()]
+def _error(frame: pl.DataFrame, breaches: Sequence[Breach], spec: Table) -> ContractError:
+    keys = [None if value is None else str(value)[:KEY_MAX] for value in frame[spec.key].to_list()]
     cells = [f"{keys[row] if keys[row] is not None else 'row ' + str(row + 1)}.{column}: {reason}"
              for row, column, reason in breaches[:SHOWN_MAX]]  # fmt: skip
     more = len(breaches) - len(cells)
     return ContractError(
-        f"{len(breaches)} {'value breaks' if len(breaches) == 1 else 'values break'} the contract of {table}",
+        f"{len(breaches)} {'value breaks' if len(breaches) == 1 else 'values break'} the contract of {spec.name}",
         cells="; ".join(cells) + (f"; and {more} more" if more else ""),
         hint="on_invalid='null' or 'quarantine' reads the rest",
     )

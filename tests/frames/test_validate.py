@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import pandera.polars as pa
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pandera.errors import SchemaErrors
 
 import tallyfy_frames as tf
 from tallyfy_frames import tables
 from tallyfy_frames.frames.validate import validate
+from tallyfy_frames.tables._table import Table, quick
 
 RUNS = tables.get("runs")
+AT = datetime(2031, 4, 5, 6, 7, 8, tzinfo=UTC)
 
 
 def frame(**columns: list[Any]) -> pl.DataFrame:
@@ -27,7 +35,7 @@ def frame(**columns: list[Any]) -> pl.DataFrame:
 
 
 def held(table: pl.DataFrame, faults: Any = (), on_invalid: Any = "raise") -> Any:
-    return validate(table, RUNS.contract, faults, on_invalid=on_invalid, key="id", table="runs")
+    return validate(table, RUNS, faults, on_invalid=on_invalid)
 
 
 def test_a_frame_that_keeps_the_contract_passes_unchanged() -> None:
@@ -85,12 +93,102 @@ def test_ten_cells_are_listed_and_the_others_counted() -> None:
     assert "and 15 more" in str(caught.value)
 
 
-def test_wrong_columns_are_a_clear_error() -> None:
-    for table in (
-        frame(id=["a"]).drop("name"),
-        frame(id=["a"]).with_columns(pl.col("late_tasks").cast(pl.Int32)),
-        frame(id=["a"]).reverse(),
-    ):
-        if table.schema != RUNS.schema:
-            with pytest.raises(tf.ContractError, match="does not have the contract's columns"):
-                held(table, on_invalid="null")
+WRONG: list[Callable[[pl.DataFrame], pl.DataFrame]] = [
+    lambda table: table.drop("name"),
+    lambda table: table.with_columns(more=pl.lit(1)),
+    lambda table: table.rename({"name": "title"}),
+    lambda table: table.select(reversed(table.columns)),
+    lambda table: table.with_columns(pl.col("late_tasks").cast(pl.Int32)),
+    lambda table: table.with_columns(pl.col("created_at").dt.cast_time_unit("ms")),
+    lambda table: table.with_columns(pl.col("created_at").dt.convert_time_zone("Europe/Vienna")),
+    lambda table: table.with_columns(pl.col("users").cast(pl.List(pl.Int32))),
+    lambda table: table.with_columns(pl.lit(None).alias("summary")),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("height", [0, 2])
+def test_wrong_columns_are_a_clear_error(wrong: Callable[[pl.DataFrame], pl.DataFrame], height: int) -> None:
+    table = wrong(frame(id=["a", "b"]).head(height))
+    assert not keeps(table, RUNS.quick_contract)
+    with pytest.raises(tf.ContractError, match="does not have the contract's columns"):
+        held(table, on_invalid="null")
+
+
+def keeps(table: pl.DataFrame, contract: pa.DataFrameSchema) -> bool:
+    try:
+        contract.validate(table, lazy=True)
+    except SchemaErrors:
+        return False
+    return True
+
+
+def sound(spec: Table, height: int) -> pl.DataFrame:
+    """Rows that keep the contract: a value in every cell."""
+    some: dict[Any, Any] = {pl.Int64: 1, pl.Float64: 1.0, pl.String: "x", pl.Boolean: True, pl.Datetime: AT, pl.List: []}
+    rows = {
+        column.name: [
+            (n + 1 if column.dtype == pl.Int64 else str(n)) if column.unique else some[column.dtype.base_type()]
+            for n in range(height)
+        ]
+        for column in spec.columns
+    }
+    return pl.DataFrame(rows, schema=spec.schema)
+
+
+def breaches() -> Iterator[tuple[str, str, list[Any], bool]]:
+    """Every table, every column: three cells at an edge of what it may hold, and whether they keep to it."""
+    for name in tables.TABLES:
+        for column in tables.get(name).columns:
+            good = sound(tables.get(name), 3)[column.name].to_list()
+            yield name, column.name, [good[0], None, good[2]], column.nullable
+            if column.unique:
+                yield name, column.name, [good[0], good[0], good[1]], False
+                yield name, column.name, [None, None, good[1]], False
+            for bound, step in ((column.ge, -1), (column.le, 1)):
+                if bound is not None:
+                    cell = type(good[0])
+                    yield name, column.name, [good[0], good[1], cell(bound)], True
+                    yield name, column.name, [good[0], good[1], cell(bound + step)], False
+            if column.dtype == pl.Float64:
+                yield name, column.name, [good[0], math.nan, good[2]], column.le is None
+
+
+@pytest.mark.parametrize(("name", "column", "cells", "kept"), [*breaches()])
+def test_the_quick_contract_and_the_full_one_agree_at_every_edge(name: str, column: str, cells: list[Any], kept: bool) -> None:
+    spec = tables.get(name)
+    table = sound(spec, 3).with_columns(pl.Series(column, cells, dtype=spec.schema[column]))
+    assert keeps(table, spec.contract) == kept
+    assert keeps(table, spec.quick_contract) == kept
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.data())
+def test_what_the_full_contract_refuses_the_quick_one_refuses(data: st.DataObject) -> None:
+    spec = tables.get(data.draw(st.sampled_from([*tables.TABLES])))
+    height = data.draw(st.integers(0, 4))
+    table = sound(spec, height)
+    cells = {
+        pl.Int64: st.integers(-2, 3), pl.Float64: st.sampled_from([-0.5, 0.0, -0.0, 50.0, 100.0, 100.5, math.nan, math.inf]),
+        pl.String: st.sampled_from(["", "0", "a"]), pl.Boolean: st.booleans(), pl.Datetime: st.just(AT), pl.List: st.just([]),
+    }  # fmt: skip
+    for column in data.draw(st.lists(st.sampled_from(spec.columns), max_size=2)):
+        values = data.draw(st.lists(st.none() | cells[column.dtype.base_type()], min_size=height, max_size=height))
+        table = table.with_columns(pl.Series(column.name, values, dtype=column.dtype))
+    assert keeps(table, spec.quick_contract) == keeps(table, spec.contract)
+
+
+def test_a_rule_that_cannot_be_asked_quickly_is_no_rule_that_is_skipped() -> None:
+    contract = pa.DataFrameSchema({"a": pa.Column(pl.String, checks=pa.Check.str_length(max_value=3))})
+    with pytest.raises(KeyError, match="str_length"):
+        quick(contract)
+
+
+def test_only_a_frame_that_breaks_something_is_asked_column_by_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        pytest.fail("asked column by column")
+
+    monkeypatch.setattr(RUNS.contract, "validate", fail)
+    assert held(sound(RUNS, 3)).frame.height == 3
+    with pytest.raises(pytest.fail.Exception):
+        held(frame(id=["a", "a"]))
