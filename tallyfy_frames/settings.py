@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from tallyfy_frames.errors import SettingsError
@@ -16,7 +16,7 @@ DEFAULT_BASE_URL: Final = "https://go.tallyfy.com/api"
 PAGE_SIZE_MAX: Final = 100  # the server's cap (vendor's CLI and SDK); what it does above is not documented
 LEAST: Final[dict[str, int | float]] = {  # of each setting that is a number; a whole one where this is
     "page_size": 1, "attempts": 1, "max_answer_bytes": 1, "connect_timeout_s": 0.001, "read_timeout_s": 0.001,
-    "total_timeout_s": 0.001, "retry_wait_s": 0.0, "max_wait_s": 0.0,
+    "total_timeout_s": 0.001, "retry_wait_s": 0.0, "max_wait_s": 0.0, "in_flight_max": 1, "max_requests_per_minute": 1,
 }  # fmt: skip
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -71,6 +71,9 @@ class Settings:
     attempts: int = 5  # how often one request is tried in all
     retry_wait_s: float = 0.5  # before the second attempt; doubles from there, to 8 s
     max_wait_s: float = 120.0  # the longest wait the API may ask of us (429) before we give up
+    in_flight_max: int = 8  # requests on their way at the same time: few at first, more while answers are clean
+    max_requests_per_minute: int | None = None  # pins the pace; None: it is learned from what the API accepts
+    proof: Literal["seen", "still"] = "seen"  # how completeness is shown: "still" asks for less on long lists, and assumes more
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, before anything is sent."""
@@ -83,11 +86,15 @@ class Settings:
         object.__setattr__(self, "base_url", _checked_base_url(self.base_url))
         for name, least in LEAST.items():
             value, kinds = getattr(self, name), (int,) if isinstance(least, int) else (int, float)
+            if value is None and name == "max_requests_per_minute":
+                continue
             if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < float("inf"):
                 raise SettingsError(f"{name} must be {'whole, ' if kinds == (int,) else ''}from {least}, not {value!r}")
         if self.page_size > PAGE_SIZE_MAX:
             what = f"page_size must be 1 to {PAGE_SIZE_MAX}, not {self.page_size}"
             raise SettingsError(what, hint="the API serves at most 100 rows a page")
+        if self.proof not in {"seen", "still"}:
+            raise SettingsError(f"proof={self.proof!r}", hint="use 'seen' or 'still'")
 
     @property
     def secret(self) -> Secret:

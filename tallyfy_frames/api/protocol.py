@@ -131,38 +131,33 @@ def read_page(request: Request, reply: Reply, *, page: int, per_page: int, now: 
         raise DecodeError(what, url=request.shown, page=page, hint="the API or something before it misbehaves; try again later")
     if not all(isinstance(row, dict) for row in rows):
         raise DecodeError("a row of the answer is not an object", url=request.shown, page=page, hint="try again later")
-    stated = _stated(body)
-    _judge(request, rows, stated, page=page, per_page=per_page)
+    stated = read_stated(body.get("meta") if isinstance(body, dict) else None)
+    judge(request, stated, [_digest(row) for row in rows], page=page)
     return Page(tuple(rows), stated, page, per_page, now, request)
 
 
-def _judge(request: Request, rows: Sequence[object], stated: Stated, *, page: int, per_page: int) -> None:
-    """Refuse an answer that contradicts itself: an empty, cut or foreign page is never the end of a list."""
+def judge(request: Request, stated: Stated, keys: Sequence[object], *, page: int) -> None:
+    """Refuse an answer that contradicts itself. One that is shorter than its total would have it merely proves less.
+
+    ``keys`` stand for its rows.
+    """
     where: dict[str, Any] = {"url": request.shown, "page": page}
     if stated.current_page is not None and stated.current_page != page:
         raise PaginationError("the answer is another page than the one asked for", stated_page=stated.current_page, **where)
-    if len({_digest(row) for row in rows}) < len(rows):
+    if len({*keys}) < len(keys):
         raise PaginationError("the answer holds the same row twice", **where)
-    if stated.count is not None and stated.count != len(rows):
+    if stated.count is not None and stated.count != len(keys):
         raise PaginationError(
-            "the answer does not hold as many rows as it states", rows=len(rows), stated=stated.count, **where
+            "the answer does not hold as many rows as it states", rows=len(keys), stated=stated.count, **where
         )
-    if stated.total is None:
-        return
-    size = stated.per_page or per_page
-    due = max(0, min(size, stated.total - (page - 1) * size))
-    if len(rows) < due:
-        what = "the answer holds fewer rows than it should by its own total"
-        raise PaginationError(what, rows=len(rows), due=due, stated_total=stated.total, **where)
 
 
 def _digest(row: object) -> object:
     return row.get("id", id(row)) if isinstance(row, dict) and isinstance(row.get("id"), str | int) else id(row)
 
 
-def _stated(body: object) -> Stated:
+def read_stated(meta: object) -> Stated:
     """``meta.pagination``; numbers may be text, anything may be absent, ``links`` (an object or ``[]``) is not read."""
-    meta = body.get("meta") if isinstance(body, dict) else None
     found = meta.get("pagination", meta) if isinstance(meta, dict) else None
     if not isinstance(found, dict):
         return Stated()
@@ -185,7 +180,7 @@ def read_item(request: Request, reply: Reply) -> Any:
     return body
 
 
-def _number(text: str) -> object:
+def number(text: str) -> object:
     """A JSON number with a fraction: a float, unless that would change it; then its own text, kept to the digit."""
     value = float(text)
     if len(text) <= 15 and "e" not in text.lower():  # a double holds 15 digits whatever they are
@@ -197,7 +192,7 @@ def _number(text: str) -> object:
     return value if exact else msgspec.Raw(text.encode())
 
 
-_decoder: Final = msgspec.json.Decoder(float_hook=_number)
+_decoder: Final = msgspec.json.Decoder(float_hook=number)
 
 
 def _json(request: Request, reply: Reply) -> object:
@@ -281,6 +276,11 @@ def _clean(text: str) -> str:
     plain = "".join(" " if unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"} else c for c in text[: 4 * MESSAGE_MAX])
     plain = re.sub(r"\s+", " ", plain).strip()
     return plain if len(plain) <= MESSAGE_MAX else plain[: MESSAGE_MAX - 1] + "…"
+
+
+def requests_left(headers: Mapping[str, str]) -> int | None:
+    """What ``X-RateLimit-Remaining`` says, if it does."""
+    return _whole(headers.get("x-ratelimit-remaining"))
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import http.server
 import logging
 import socketserver
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import httpx
 import pytest
 
 import tallyfy_frames as tf
+from tallyfy_frames.api import transport
 from tallyfy_frames.api.protocol import Reply, Request
-from tallyfy_frames.api.transport import Client
+from tallyfy_frames.api.transport import Client, Clock
 
 TOKEN = "tok-0123456789"
 ASKED = Request(("organizations", "0f", "runs"), (("page", "1"),))
@@ -54,6 +56,28 @@ def ask(answers: Answers, **changes: Any) -> tuple[bytes, Client]:
 
 
 OK = httpx.Response(200, content=b"{}")
+
+
+class FakeClock(Clock):
+    """Time that passes only by waiting for it; it remembers the waits."""
+
+    def __init__(self) -> None:
+        self.time_s = 1000.0
+        self.waits: list[float] = []
+
+    def now_s(self) -> float:
+        return self.time_s
+
+    def wait(self, event: threading.Event, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.time_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    clock = FakeClock()
+    monkeypatch.setattr(transport, "CLOCK", clock)
+    return clock
 
 
 def test_every_request_carries_the_three_headers_and_an_honest_name() -> None:
@@ -93,20 +117,132 @@ def test_a_failure_that_stays_ends_after_all_attempts_and_says_so() -> None:
     assert len(answers.asked) == 4
 
 
-def test_retry_after_is_waited_for_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr("time.sleep", slept.append)
-    _, client = ask(Answers(httpx.Response(429, headers={"Retry-After": "7"}), OK), retry_wait_s=0)
-    assert slept == [7.0]
+def refused(retry_after: str | None) -> httpx.Response:
+    return httpx.Response(429, headers={} if retry_after is None else {"Retry-After": retry_after})
+
+
+def test_retry_after_is_waited_for_and_counted(clock: FakeClock) -> None:
+    _, client = ask(Answers(refused("7"), OK), retry_wait_s=0)
+    assert clock.waits == [7.0]
     assert (client.traffic.throttled, client.traffic.waited_s) == (1, 7.0)
 
 
-def test_a_wait_longer_than_allowed_raises_at_once_and_states_it() -> None:
-    answers = Answers(httpx.Response(429, headers={"Retry-After": "3000"}))
-    with pytest.raises(tf.RateLimited) as caught:
+def test_a_wait_longer_than_allowed_raises_at_once_and_states_it(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    answers = Answers(refused("3000"))
+    with pytest.raises(tf.RateLimited, match=r"retry_after_s=3000.*wait that long, or set Settings\(max_wait_s=…\)") as caught:
         ask(answers)
     assert caught.value.retry_after_s == 3000
-    assert len(answers.asked) == 1
+    assert (len(answers.asked), clock.waits) == (1, [])
+    assert "waiting 3000" not in caplog.text, "it is not waited for"
+
+
+def test_whoever_asks_after_that_is_told_the_same_and_sends_nothing(clock: FakeClock) -> None:
+    answers = Answers(refused("3000"), OK)
+    with Client(settings(), transport=httpx.MockTransport(answers)) as client:
+        with pytest.raises(tf.RateLimited):
+            client.ask(ASKED, body)
+        clock.time_s += 100
+        with pytest.raises(tf.RateLimited, match="retry_after_s=2900") as caught:
+            client.ask(ASKED, body)
+        assert caught.value.retry_after_s == 2900
+        assert (len(answers.asked), clock.waits) == (1, [])
+        clock.time_s += 2900
+        assert client.ask(ASKED, body) == b"{}"
+
+
+@pytest.mark.parametrize(("retry_after", "waited_s"), [("2", 6.0), (None, 0.001 * (1 + 2 + 4))])
+def test_429_without_end_ends_after_all_attempts(clock: FakeClock, retry_after: str | None, waited_s: float) -> None:
+    answers = Answers(refused(retry_after))
+    with pytest.raises(tf.RateLimited, match="attempt=4 of 4"):
+        ask(answers)
+    assert len(answers.asked) == 4
+    assert sum(clock.waits) == pytest.approx(waited_s, abs=1e-5)
+
+
+def test_one_refused_again_and_again_while_others_get_through_is_not_given_up(clock: FakeClock) -> None:
+    """Somebody else uses the same budget: whose request meets the limit is chance."""
+    answers = Answers(*[refused("1"), OK] * 10)
+    with Client(settings(), transport=httpx.MockTransport(answers)) as client:
+        for _ in range(10):
+            assert client.ask(ASKED, body) == b"{}"
+    assert client.traffic.throttled == 10
+
+
+def crowd(client: Client, size: int) -> list[object]:
+    """So many ask at the same time; what each got."""
+    found: list[object] = [None] * size
+    start = threading.Barrier(size)
+
+    def one(n: int) -> None:
+        start.wait()
+        try:
+            found[n] = client.ask(ASKED, body)
+        except tf.TallyfyFramesError as error:
+            found[n] = error
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+class Gate:
+    """Answers 429 for a while after its third answer, from several threads; notes when it was asked."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.asked: list[float] = []
+        self.shut_s = float("inf")
+        self.lock = threading.Lock()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        with self.lock:
+            now = time.monotonic()
+            self.asked.append(now)
+            if len(self.asked) == 4:
+                self.shut_s = now
+                return httpx.Response(429, headers={"Retry-After": str(self.seconds)})
+            return httpx.Response(200, content=b"{}", headers={"X-RateLimit-Remaining": "100"})
+
+
+def test_everyone_waits_as_long_as_one_was_told_to() -> None:
+    gate, began = Gate(0.5), time.monotonic()
+    with Client(settings(), transport=httpx.MockTransport(gate)) as client:
+        assert crowd(client, 8) == [b"{}"] * 8
+    after = [at_s - gate.shut_s for at_s in gate.asked if at_s > gate.shut_s]
+    assert min(after) >= 0.5
+    assert 0.5 <= client.traffic.waited_s <= time.monotonic() - began, "waits at the same time are one"
+
+
+def test_429_without_end_ends_for_a_crowd_as_soon_as_for_one(clock: FakeClock) -> None:
+    answers = Answers(refused("1"))
+    with Client(settings(), transport=httpx.MockTransport(answers)) as client:
+        found = crowd(client, 8)
+    assert all(isinstance(error, tf.RateLimited) for error in found)
+    assert len(answers.asked) < 4 + 8
+
+
+def test_a_conversation_that_was_ended_sends_nothing_more_and_tries_nothing_again() -> None:
+    answers = Answers(OK)
+    with Client(settings(), transport=httpx.MockTransport(answers)) as client:
+        pass
+    with pytest.raises(tf.ServerError, match="the conversation was ended"):
+        client.ask(ASKED, body)
+    assert answers.asked == []
+
+
+def test_whoever_waits_for_a_turn_at_the_end_is_let_go() -> None:
+    answers = Answers(refused("60"))
+    with Client(settings(), transport=httpx.MockTransport(answers)) as client:
+        found: list[object] = []
+        thread = threading.Thread(target=lambda: found.extend(crowd(client, 2)))
+        thread.start()
+        while not client.traffic.throttled:
+            time.sleep(0.005)
+    thread.join(1)
+    assert [str(error) for error in found] == ["the conversation was ended (url=runs?page=1)"] * 2
 
 
 def test_an_answer_beyond_the_size_limit_is_refused_even_if_it_is_small_on_the_wire() -> None:
@@ -208,3 +344,145 @@ def test_a_netrc_file_supplies_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path
     answers = Answers(OK)
     ask(answers)
     assert answers.asked[0].headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+class Silence(socketserver.BaseRequestHandler):
+    """Takes requests and never answers; with ``server.begin``, it begins to."""
+
+    def handle(self) -> None:
+        self.server.heard.append(self.request.recv(65536))  # type: ignore[attr-defined]
+        self.request.sendall(self.server.begin)  # type: ignore[attr-defined]
+        with contextlib.suppress(OSError):
+            self.server.heard.append(self.request.recv(65536))  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def listening(handler: type[socketserver.BaseRequestHandler], **facts: Any) -> Iterator[Any]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        vars(server).update({"heard": [], "begin": b"", **facts})
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def at(server: Any, **changes: Any) -> tf.Settings:
+    return settings(base_url=f"http://127.0.0.1:{server.server_address[1]}/api", **changes)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    until = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("begin", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nx"], ids=["silent", "half way"])
+def test_the_end_cuts_what_is_under_way_and_opens_nothing_new(begin: bytes) -> None:
+    found: list[object] = []
+    with listening(Silence, begin=begin) as server:
+        with Client(at(server, retry_wait_s=0.2)) as client:
+            thread = threading.Thread(target=lambda: found.extend(crowd(client, 1)))
+            thread.start()
+            wait_until(lambda: server.heard)
+            began = time.monotonic()
+        thread.join(2)
+        assert time.monotonic() - began < 0.5
+        (error,) = found
+        assert str(error) == "the conversation was ended (url=runs?page=1)"
+        time.sleep(0.3)
+        assert [len(heard) > 0 for heard in server.heard] == [True, False], "one request, then the line was cut"
+
+
+def test_each_request_has_the_whole_time_limit_to_itself() -> None:
+    class Slow(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while line := self.rfile.readline():
+                if line == b"\r\n":
+                    time.sleep(0.15)
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-RateLimit-Remaining: 100\r\n\r\n{}")
+
+    with listening(Slow) as server, Client(at(server, total_timeout_s=0.4, attempts=1)) as client:
+        for _ in range(4):
+            assert crowd(client, 2) == [b"{}"] * 2
+
+
+class Record(http.server.BaseHTTPRequestHandler):
+    """Answers with ``server.answer`` (status, headers, body) and keeps the requests."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.heard.append((self.path, {name.lower(): value for name, value in self.headers.items()}))  # type: ignore[attr-defined]
+        status, headers, data = self.server.answer  # type: ignore[attr-defined]
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(data)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_CONNECT = do_GET  # noqa: N815 - as http.server has it
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_packed_answers_are_unpacked_over_a_real_connection_that_is_kept() -> None:
+    with listening(Record, answer=(200, {"Content-Encoding": "gzip"}, gzip.compress(b'{"a": 1}'))) as server:
+        with Client(at(server)) as client:
+            assert [client.ask(ASKED, body) for _ in range(3)] == [b'{"a": 1}'] * 3
+        assert client.traffic.received_bytes == 24
+        path, headers = server.heard[0]
+        assert path == "/api/organizations/0f/runs?page=1"
+        assert headers["host"] == f"127.0.0.1:{server.server_address[1]}"
+        assert headers["accept-encoding"] == "gzip, deflate"
+        assert headers["authorization"] == f"Bearer {TOKEN}"
+        assert not {"content-length", "transfer-encoding", "cookie"} & headers.keys()
+
+
+def test_a_redirect_is_not_followed_even_within_the_origin() -> None:
+    with listening(Record, answer=(302, {"Location": "/api/elsewhere"}, b"")) as server:
+        with Client(at(server)) as client, pytest.raises(tf.ApiError, match="redirects are never followed"):
+            client.ask(ASKED, body)
+        assert [path for path, _ in server.heard] == ["/api/organizations/0f/runs?page=1"]
+
+
+def test_a_cookie_is_never_sent_back() -> None:
+    with listening(Record, answer=(200, {"Set-Cookie": "session=1; Path=/"}, b"{}")) as server:
+        with Client(at(server)) as client:
+            client.ask(ASKED, body)
+            client.ask(ASKED, body)
+        assert [headers.get("cookie") for _, headers in server.heard] == [None, None]
+
+
+def test_a_proxy_from_the_environment_is_asked_for_a_tunnel_and_never_sees_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(Record, answer=(502, {}, b"")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://someone:secret@127.0.0.1:{proxy.server_address[1]}")
+        with Client(settings(attempts=1)) as client, pytest.raises(tf.ServerError, match="the connection failed: ProxyError"):
+            client.ask(ASKED, body)
+        ((path, headers),) = proxy.heard
+        assert path == "api.example.net:443"
+        assert headers["proxy-authorization"].startswith("Basic ")
+        assert "authorization" not in headers
+        monkeypatch.setenv("NO_PROXY", "api.example.net")
+        with Client(settings(attempts=1, connect_timeout_s=0.5)) as client, pytest.raises(tf.ServerError):
+            client.ask(ASKED, body)
+        assert len(proxy.heard) == 1
+
+
+def test_a_proxy_does_not_get_what_goes_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(Record, answer=(200, {}, b"{}")) as server, listening(Record, answer=(200, {}, b"{}")) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.server_address[1]}")
+        with Client(at(server)) as client:
+            client.ask(ASKED, body)
+        assert (len(server.heard), proxy.heard) == (1, [])
+
+
+def test_nothing_of_a_request_is_logged_by_the_libraries_below(caplog: pytest.LogCaptureFixture) -> None:
+    """Free text in a filter may name people, and httpx logs whole addresses."""
+    caplog.set_level(logging.DEBUG)
+    with listening(Record, answer=(200, {}, b"{}")) as server, Client(at(server)) as client:
+        client.ask(Request(("organizations", "0f", "runs"), (("q", "Erika"),)), body)
+    assert "Erika" not in caplog.text
+    assert TOKEN not in caplog.text

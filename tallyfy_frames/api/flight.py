@@ -1,0 +1,88 @@
+"""Keeps several requests of a walk on their way at once; answers come out in the order in which they were asked for.
+
+Threads, no event loop: a notebook already runs one. They are daemons, so that an interrupted program waits for no server.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Final, TypeAlias, TypeVar
+
+from tallyfy_frames.api.steps import Answer, Ask
+from tallyfy_frames.api.walk import Walk
+
+IN_FLIGHT_FIRST: Final = 2
+WAKE_S: Final = 0.1
+
+Load = TypeVar("Load")
+_Fetch: TypeAlias = Callable[[Ask], tuple[Answer, Load]]
+_Job: TypeAlias = "tuple[Ask, Future[tuple[Answer, Load]]]"
+
+
+def fly(
+    walk: Walk, fetch: _Fetch[Load], *, in_flight_max: int, troubles: Callable[[], int]
+) -> Generator[tuple[Ask, Answer, Load]]:
+    """Every answer of ``walk``, until it is done, with what ``fetch`` made of it. ``fetch`` runs in several threads.
+
+    Few requests at first, twice as many each time all of them came back without a change in ``troubles()``, half as many after
+    one. No more than these are ever held. Raises what ``fetch`` or the walk raises; closed early, it sends nothing more.
+    """
+    jobs: SimpleQueue[_Job[Load] | None] = SimpleQueue()
+    waiting: deque[_Job[Load]] = deque()
+    crew: list[Thread] = []
+    allowed, clean, seen_troubles = min(IN_FLIGHT_FIRST, in_flight_max), 0, troubles()
+    try:
+        while True:
+            while len(waiting) < allowed and (ask := walk.next()) is not None:
+                if len(crew) <= len(waiting):
+                    crew.append(Thread(target=_work, args=(jobs, fetch), name="tallyfy-frames", daemon=True))
+                    crew[-1].start()
+                future: Future[tuple[Answer, Load]] = Future()
+                waiting.append((ask, future))
+                jobs.put((ask, future))
+            if not waiting:
+                return
+            ask, future = waiting.popleft()
+            answer, load = _landed(future)
+            walk.take(ask, answer)
+            clean += 1
+            if troubles() != seen_troubles:
+                allowed, clean, seen_troubles = max(1, allowed // 2), 0, troubles()
+            elif clean >= allowed:
+                allowed, clean = min(in_flight_max, 2 * allowed), 0
+            yield ask, answer, load
+    finally:
+        _dismiss(jobs, crew)
+
+
+def _landed(future: Future[Load]) -> Load:
+    """The answer, once it is there. Waking now and then, because Ctrl-C does not wake whoever waits: see ``Clock.wait``."""
+    while not future.done():
+        with suppress(TimeoutError):
+            future.exception(WAKE_S)
+    return future.result()
+
+
+def _work(jobs: SimpleQueue[_Job[Load] | None], fetch: _Fetch[Load]) -> None:
+    """Fetch one after the other, until dismissed."""
+    while (job := jobs.get()) is not None:
+        ask, future = job
+        try:
+            future.set_result(fetch(ask))
+        except BaseException as error:  # noqa: BLE001 - whoever asked for the answer shall see it
+            future.set_exception(error)
+
+
+def _dismiss(jobs: SimpleQueue[_Job[Load] | None], crew: list[Thread]) -> None:
+    """Take back what nobody has begun, and let everyone go."""
+    try:
+        while True:
+            jobs.get_nowait()
+    except Empty:
+        for _ in crew:
+            jobs.put(None)
