@@ -28,10 +28,11 @@ import polars as pl
 from tallyfy_frames import pipeline, tables
 from tallyfy_frames._version import __version__
 from tallyfy_frames.contracts import CONTRACT_VERSION
-from tallyfy_frames.errors import ShrinkRefused, SinkError, UsageError
-from tallyfy_frames.frames.validate import OnInvalid
+from tallyfy_frames.errors import FilterError, ShrinkRefused, SinkError, UsageError
+from tallyfy_frames.frames.validate import ON_INVALID, OnInvalid
 from tallyfy_frames.lake.lock import LOCK_NAME, locked
 from tallyfy_frames.lake.manifest import MANIFEST_NAME, Manifest, TableEntry
+from tallyfy_frames.lake.spool import SPOOL_NAME, Spool
 from tallyfy_frames.progress import ProgressOption
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
@@ -63,10 +64,15 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     ``filters`` are those of runs; archived runs are included unless they say otherwise. Rows are streamed: memory grows only
     by the ids. ``report`` is filled in place for the last table; the manifest holds one for each.
 
+    If the job dies, or is told to wait longer than it may, what it has read stays under ``root`` for an hour: the same call
+    then asks for the rest only, and ``report.started_at`` is when the first of them began.
+
     Raises what a load raises; ``LockHeld`` while another job writes to ``root``; ``ShrinkRefused`` if rows fall by more than
     10 % against the current snapshot, or the token belongs to another user than it had, unless ``allow_shrink``;
     ``SinkError`` for a root that is unwritable, full, another organization's, or holds something else.
     """
+    if on_invalid not in ON_INVALID:
+        raise UsageError(f"on_invalid={on_invalid!r}", hint=f"use {' or '.join(map(repr, ON_INVALID))}")
     settings = settings or Settings.from_env()
     jobs = _jobs(tables, filters)
     with _prepared(root) as place, locked(place):
@@ -165,6 +171,9 @@ def _jobs(names: Sequence[str], filters: Filters | Mapping[str, Any] | None) -> 
     for name in names:
         spec = tables.get(name)
         given = spec.filters.parse(filters if name == FILTERED else None)
+        sort = getattr(given, "sort", None)
+        if sort not in {None, spec.order}:
+            raise FilterError("a snapshot comes oldest first", hint=f"leave sort={sort!r} out, and sort what you read from it")
         defaults = {key: value for key, value in spec.filters.snapshot_defaults.items() if getattr(given, key) is None}
         jobs.append(_TableJob(spec, replace(given, **defaults)))
     return jobs
@@ -172,7 +181,7 @@ def _jobs(names: Sequence[str], filters: Filters | Mapping[str, Any] | None) -> 
 
 @contextmanager
 def _prepared(root: str | Path) -> Iterator[Path]:
-    """The root, made if it is not there; gone again if it was made for a job that published nothing."""
+    """The root, made if it is not there; gone again if it was made for a job that left nothing in it."""
     if "://" in str(root):
         raise SinkError("a root is a folder; object stores are not supported yet", path=root)
     place = Path(root)
@@ -187,7 +196,7 @@ def _prepared(root: str | Path) -> Iterator[Path]:
         if made:
             with contextlib.suppress(OSError):
                 (place / SNAPSHOTS).rmdir()
-            if not (place / SNAPSHOTS).exists():
+            if not any((place / name).exists() for name in (SNAPSHOTS, SPOOL_NAME)):
                 with contextlib.suppress(OSError):
                     (place / LOCK_NAME).unlink(missing_ok=True)
                     place.rmdir()
@@ -195,7 +204,7 @@ def _prepared(root: str | Path) -> Iterator[Path]:
 
 
 def _refuse_foreign(root: Path) -> None:
-    """A root is ours if it is empty, or holds a lock and snapshots named as ours are."""
+    """A root is ours if it is empty, or holds a lock and snapshots named as ours are; hidden files do not count."""
     if not root.is_dir():
         raise SinkError("the root is a file", path=root, hint="name a folder")
     snapshots = root / SNAPSHOTS
@@ -242,22 +251,13 @@ class _Publishing:
             self.staging.mkdir(parents=True)
         try:
             token_user = pipeline.token_user(self.settings)
-            entries = {job.spec.name: self.stage(job, on_invalid, progress, report or LoadReport()) for job in self.jobs}
-            manifest = Manifest(
-                snapshot=self.name,
-                created_at=self.created_at.isoformat(),
-                organization_id=self.settings.org_id,
-                base_url=self.settings.base_url,
-                token_user=token_user,
-                filters=next((job.filters.given() for job in self.jobs if job.spec.name == FILTERED), {}),
-                tables=entries,
-                previous=None if before is None else before.snapshot,
-                tallyfy_frames=__version__,
-                folder=self.root / SNAPSHOTS / self.name,
-            )
-            if before is not None and not self.allow_shrink:
-                refuse_shrink(before, manifest)
-            self.publish(manifest)
+            with Spool(self.root, self.binding(before, token_user)) as spool:
+                report = report or LoadReport()
+                entries = {job.spec.name: self.stage(job, spool, on_invalid, progress, report) for job in self.jobs}
+                manifest = self.manifest(entries, token_user, before)
+                if before is not None and not self.allow_shrink:
+                    refuse_shrink(before, manifest)
+                self.publish(manifest)
         except BaseException:
             unpublished = _current(self.root) != self.root / SNAPSHOTS / self.name
             for folder in (self.staging, self.root / SNAPSHOTS / self.name):
@@ -266,6 +266,21 @@ class _Publishing:
             (self.root / f".{CURRENT}-{self.id}").unlink(missing_ok=True)
             raise
         return manifest
+
+    def manifest(self, entries: Mapping[str, TableEntry], token_user: int | None, before: Manifest | None) -> Manifest:
+        """What this snapshot holds and how it came."""
+        return Manifest(
+            snapshot=self.name,
+            created_at=self.created_at.isoformat(),
+            organization_id=self.settings.org_id,
+            base_url=self.settings.base_url,
+            token_user=token_user,
+            filters=next((job.filters.given() for job in self.jobs if job.spec.name == FILTERED), {}),
+            tables=entries,
+            previous=None if before is None else before.snapshot,
+            tallyfy_frames=__version__,
+            folder=self.root / SNAPSHOTS / self.name,
+        )
 
     def before(self) -> Manifest | None:
         """The snapshot to compare with; a damaged one counts as none only where shrinking is allowed."""
@@ -285,16 +300,33 @@ class _Publishing:
             what = f"the root holds snapshots of organization {before.organization_id}"
             raise SinkError(what, path=self.root, hint="name another root for each organization")
 
-    def stage(self, job: _TableJob, on_invalid: OnInvalid, progress: ProgressOption, report: LoadReport) -> TableEntry:
+    def binding(self, before: Manifest | None, token_user: int | None) -> dict[str, Any]:
+        """What answers must belong to, to be of use to this job."""
+        settings = self.settings
+        return {
+            "base_url": settings.base_url,
+            "organization_id": settings.org_id,
+            "token_user": token_user,
+            "tables": {job.spec.name: job.filters.given() for job in self.jobs},
+            "page_size": settings.page_size,
+            "proof": settings.proof,
+            "current": None if before is None else before.snapshot,
+            "contract_version": CONTRACT_VERSION,
+            "tallyfy_frames": __version__,
+        }
+
+    def stage(
+        self, job: _TableJob, spool: Spool, on_invalid: OnInvalid, progress: ProgressOption, report: LoadReport
+    ) -> TableEntry:
         """Stream one table into the staging folder, and check what arrived there."""
         spec = job.spec
+        load = pipeline.Job(spec, job.filters, self.settings, report, on_invalid, kept=spool)
         folder = self.staging / spec.name
         rows, digest = 0, 0
         values: Counter[str | None] = Counter()
-        with ParquetSink(folder, spec, self.id) as sink:
-            for frame in pipeline.iter_table(
-                spec.name, job.filters, settings=self.settings, on_invalid=on_invalid, progress=progress, report=report
-            ):
+        # Closed before the spool is: after an error of ours, too, answers that are still on their way end here.
+        with ParquetSink(folder, spec, self.id) as sink, contextlib.closing(load.run(progress)) as frames:
+            for frame in frames:
                 sink.write(frame)
                 rows += frame.height
                 digest = (digest + _digest(frame[spec.key])) % 2**64

@@ -121,15 +121,16 @@ def test_an_older_snapshot_is_found_by_name_or_instant(serve: Serve, tmp_path: P
         tf.read_snapshot(tmp_path, at="yesterday")
 
 
-def test_a_failed_read_leaves_the_old_snapshot_and_nothing_else(serve: Serve, tmp_path: Path) -> None:
+def test_a_failed_read_leaves_the_old_snapshot_and_what_was_read_of_the_next(serve: Serve, tmp_path: Path) -> None:
     good = serve(world=World(3, 300))
     manifest = tf.write_snapshot(tmp_path, settings=settings_for(good))
-    bad = serve(world=World(3, 300), faults=["token-revoked@4"])
-    with pytest.raises(tf.AuthError):
-        tf.write_snapshot(tmp_path, settings=settings_for(bad))
-    assert lake.read_manifest(tmp_path).snapshot == manifest.snapshot
-    assert left(tmp_path) == {"snapshots", "current", ".lock"}
-    assert len(list((tmp_path / "snapshots").iterdir())) == 1
+    for fault, error, kept in (("token-revoked@4", tf.AuthError, {".spool"}), ("html-200@4+", tf.DecodeError, set())):
+        bad = serve(world=World(3, 300), faults=[fault])
+        with pytest.raises(error):
+            tf.write_snapshot(tmp_path, settings=settings_for(bad))
+        assert lake.read_manifest(tmp_path).snapshot == manifest.snapshot
+        assert left(tmp_path) == {"snapshots", "current", ".lock"} | kept
+        assert len(list((tmp_path / "snapshots").iterdir())) == 1
 
 
 def test_a_shrunken_list_is_refused_unless_allowed(serve: Serve, tmp_path: Path) -> None:
@@ -286,7 +287,7 @@ def test_a_publish_that_fails_leaves_nothing_that_could_be_read(
             patch.setattr(Path, name, refuse)
             with pytest.raises(tf.SinkError, match="No space left"):
                 tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
-        assert left(tmp_path) == {"snapshots", "current", ".lock"}
+        assert left(tmp_path) == {"snapshots", "current", ".lock", ".spool"}
         assert [place.name for place in (tmp_path / "snapshots").iterdir()] == [first.snapshot]
 
 
@@ -366,5 +367,5 @@ def test_bad_arguments_are_refused_before_anything_happens(tmp_path: Path, filte
 
 
 def test_a_snapshot_of_a_sorted_stream_is_refused(serve: Serve, tmp_path: Path) -> None:
-    with pytest.raises(tf.FilterError, match="oldest first"):
+    with pytest.raises(tf.FilterError, match="a snapshot comes oldest first"):
         tf.write_snapshot(tmp_path, {"sort": "name"}, settings=settings_for(serve()))
