@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types contracts lock clean
+.PHONY: demo test soak lint types contracts bench bench-matrix lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tallyfy_frames demo demo
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+
+soak: $(VENV)/installed  ## a hundred thousand lists that move while they are read
+	$(BIN)/python tests/api/soak.py 100000
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -21,6 +24,12 @@ types: $(VENV)/installed
 
 contracts: $(VENV)/installed  ## schemas/ and docs/data-dictionary.md, from the tables
 	$(BIN)/python -m tallyfy_frames.contracts schemas docs/data-dictionary.md
+
+bench:  ## half an hour or more, on an otherwise idle machine; writes benchmarks/RESULTS.md
+	$(PYTHON) benchmarks/run.py
+
+bench-matrix:  ## every tool against every fault; writes benchmarks/MATRIX.md
+	$(PYTHON) benchmarks/run.py matrix
 
 lock: $(VENV)/installed  ## the newest releases that fit; needs uv on the PATH
 	uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 \
@@ -35,4 +44,4 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) benchmarks/.envs benchmarks/.work demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

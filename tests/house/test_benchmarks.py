@@ -1,0 +1,99 @@
+"""The benchmarks' server speaks as the sandbox does, and their arithmetic is right: figures are worth nothing otherwise."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import tallyfy_frames as tf
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[tf.Settings]:
+    command = [sys.executable, str(BENCHMARKS / "server.py"), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        environ = {}
+        for line in process.stdout or ():
+            if line == "ready\n":
+                break
+            name, _, value = line.removeprefix("export ").strip().partition("=")
+            environ[name] = value
+        try:
+            yield tf.Settings.from_env(environ)
+        finally:
+            process.kill()
+
+
+def client(settings: tf.Settings) -> httpx.Client:
+    headers = {
+        "Accept": "application/json",
+        "X-Tallyfy-Client": "APIClient",
+        "Authorization": f"Bearer {settings.secret.reveal()}",
+    }
+    return httpx.Client(base_url=f"{settings.base_url}/organizations/{settings.org_id}/", headers=headers)
+
+
+@pytest.mark.parametrize("options", [(), ("--render", "paged"), ("--hostile",)])
+def test_it_serves_every_run_once(options: tuple[str, ...]) -> None:
+    with serving("--runs", "1234", "--archived-share", "0.15", *options) as settings:
+        frame = tf.load_runs({"archived": "include"}, settings=settings, progress=False)
+        shown = tf.load_runs(settings=settings, progress=False)
+    assert frame.height == frame["id"].n_unique() == 1234
+    assert shown.height == 1234 - 185
+    assert frame["increment_id"].sort().to_list() == list(range(1, 1235))
+    ties = frame["created_at"].len() - frame["created_at"].n_unique()
+    assert ties == 1234 // 33
+    assert frame["status"].n_unique() > 4
+
+
+def test_it_asks_for_the_headers_and_pages_both_ways() -> None:
+    with serving("--runs", "250") as settings, client(settings) as http:
+        first = http.get("runs", params={"per_page": 100, "sort": "created_at"}).json()
+        last = http.get("runs", params={"per_page": 100, "sort": "-created_at", "page": 3}).json()
+        assert httpx.get(f"{http.base_url}runs").status_code == 404
+        assert http.get("runs", headers={"Authorization": "Bearer wrong"}).status_code == 401
+        assert len(http.get("runs").json()["data"]) == 10
+        assert http.get("runs", params={"page": 99}).json()["data"] == []
+    assert [row["id"] for row in last["data"]] == [row["id"] for row in first["data"][:50]][::-1]
+    meta: dict[str, Any] = first["meta"]["pagination"]
+    assert (meta["total"], meta["count"], meta["per_page"], meta["current_page"], meta["total_pages"]) == (250, 100, 100, 1, 3)
+    assert set(meta["links"]) == {"next"}
+
+
+def test_its_limits_slide_on_a_clock_of_their_own() -> None:
+    with serving("--runs", "10", "--limit", "2/60", "--clock-speed", "100") as settings, client(settings) as http:
+        statuses = [http.get("runs").status_code for _ in range(3)]
+        refused = http.get("runs")
+        waits = int(refused.headers["Retry-After"])
+        stats = httpx.get(settings.base_url.removesuffix("/api") + "/stats").json()
+    assert statuses == [200, 200, 429]
+    assert 1 <= waits <= 60
+    assert (stats["requests"], stats["accepted"], stats["refused"]) == (4, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("requests", "limits", "seconds"),
+    [
+        (12, ["12/5"], 0),
+        (13, ["12/5"], 5),
+        (24, ["12/5"], 5),
+        (25, ["12/5"], 10),
+        (1001, ["1000/3600", "100/60"], 3600),
+        (201, ["1000/3600", "100/60"], 120),
+    ],
+)
+def test_the_least_time_that_limits_allow(
+    monkeypatch: pytest.MonkeyPatch, requests: int, limits: list[str], seconds: float
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    assert importlib.import_module("sections").least_s(requests, limits) == seconds
