@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     )
     from tallyfy_frames.lake.manifest import Manifest
     from tallyfy_frames.lake.snapshot import read_snapshot, write_snapshot
-    from tallyfy_frames.pipeline import iter_runs, load, load_runs
-    from tallyfy_frames.pipeline import iter_table as iter  # noqa: A004 - the public name
+    from tallyfy_frames.reading import iter_runs, load, load_runs
+    from tallyfy_frames.reading import iter_table as iter  # noqa: A004 - the public name
     from tallyfy_frames.report import LoadReport, ProgressEvent
     from tallyfy_frames.settings import Settings
     from tallyfy_frames.tables.runs import RunFilters
@@ -49,7 +49,7 @@ _HOMES: Final = {
     ),
     "tallyfy_frames.lake.manifest": ("Manifest",),
     "tallyfy_frames.lake.snapshot": ("read_snapshot", "write_snapshot"),
-    "tallyfy_frames.pipeline": ("iter_runs", "iter_table", "load", "load_runs"),
+    "tallyfy_frames.reading": ("iter_runs", "iter_table", "load", "load_runs"),
     "tallyfy_frames.report": ("LoadReport", "ProgressEvent"),
     "tallyfy_frames.settings": ("Settings",),
     "tallyfy_frames.tables.runs": ("RunFilters",),

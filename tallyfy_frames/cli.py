@@ -17,7 +17,15 @@ from typer.core import TyperCommand, TyperGroup
 
 from tallyfy_frames import tables
 from tallyfy_frames._version import __version__
-from tallyfy_frames.errors import FilterError, SettingsError, SinkError, TallyfyFramesError, UsageError
+from tallyfy_frames.errors import (
+    EXIT_CODES,
+    FilterError,
+    IncompleteRead,
+    SettingsError,
+    SinkError,
+    TallyfyFramesError,
+    UsageError,
+)
 from tallyfy_frames.sinks.formats import Format
 from tallyfy_frames.voice import LogFormat, Voice, printable
 
@@ -52,8 +60,8 @@ def speaking(log_format: LogFormat) -> Iterator[Voice]:
         yield voice
     except TallyfyFramesError as error:
         raise typer.Exit(voice.fail(error)) from None
-    except KeyboardInterrupt:
-        voice.say("error", "interrupted; nothing was written")
+    except KeyboardInterrupt as error:
+        voice.say("error", "; ".join(["interrupted", *getattr(error, "__notes__", ["nothing was written"])]))
         raise typer.Exit(130) from None
 
 
@@ -163,18 +171,22 @@ def _load(  # noqa: PLR0913 - the options of the command
         Path | None, typer.Option("--output", "-o", help="Write to this file instead, all or nothing.", show_default=False)
     ] = None,
     raw_csv: Annotated[bool, typer.Option("--raw-csv", help="Do not prefix cells that a spreadsheet would run.")] = False,
+    allow_incomplete: Annotated[
+        bool, typer.Option("--allow-incomplete", help="Write what there is where completeness cannot be shown; still exit 11.")
+    ] = False,
     log_format: LogOption = LogFormat.text,
 ) -> None:
     with speaking(log_format) as voice:
-        from tallyfy_frames import pipeline  # noqa: PLC0415 - heavy: only when something is loaded
+        from tallyfy_frames import reading  # noqa: PLC0415 - heavy: only when something is loaded
         from tallyfy_frames.report import LoadReport  # noqa: PLC0415
 
         quiet_retries()
         form = _form(form, output)
         report = LoadReport()
         progress = None if log_format is LogFormat.text else False
-        frame = pipeline.load(
+        frame = reading.load(
             name, filters, limit=limit, created_since=created_since, on_invalid=on_invalid, progress=progress, report=report,  # type: ignore[arg-type]
+            allow_incomplete=allow_incomplete,
         )  # fmt: skip
         if report.rows_quarantined:
             voice.say("warning", f"{report.rows_quarantined} rows broke the contract and were left out")
@@ -182,6 +194,9 @@ def _load(  # noqa: PLR0913 - the options of the command
                 voice.say("warning", f"  left out: {key}: {', '.join(reasons)}")
         _put(frame, name, form, output, raw_csv=raw_csv)
         summary(voice, report)
+        if not report.complete:
+            voice.say("warning", "rows may be missing: completeness could not be shown")
+            raise typer.Exit(EXIT_CODES[IncompleteRead])
 
 
 def _form(form: Format | None, output: Path | None) -> Format | None:
@@ -358,13 +373,21 @@ def sandbox(  # noqa: PLR0913 - the options of the command
     limit: Annotated[
         list[str] | None, typer.Option(help="COUNT/SECONDS, a sliding window; repeat for more.", show_default=False)
     ] = None,
+    live: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="KIND[:PER_REQUEST] or KIND@REQUEST: the list moves while it is read; repeat for more. 'list' names them.",
+            show_default=False,
+        ),
+    ] = None,
+    live_seed: Annotated[int, typer.Option(help="Another seed is another history.")] = 1,
     latency_ms: Annotated[float, typer.Option(min=0, help="Added to every answer.")] = 0,
     log_format: LogOption = LogFormat.text,
 ) -> None:
     """Serve a stand-in for the API on loopback, as unkind as the real one, until interrupted."""
-    from tallyfy_frames.sandbox import FAULTS, QUIRKS, Sandbox, World  # noqa: PLC0415
+    from tallyfy_frames.sandbox import FAULTS, LIVE, QUIRKS, Sandbox, World  # noqa: PLC0415
 
-    for given, known in ((fault, FAULTS), (quirk, QUIRKS)):
+    for given, known in ((fault, FAULTS), (quirk, QUIRKS), (live, LIVE)):
         if given == ["list"]:
             for name, meaning in known.items():
                 typer.echo(f"{name}\t{meaning}")
@@ -372,7 +395,14 @@ def sandbox(  # noqa: PLR0913 - the options of the command
     with speaking(log_format) as voice:
         try:
             server = Sandbox(
-                World(seed, runs), faults=fault or (), quirks=quirk or (), limits=limit or (), latency_ms=latency_ms, port=port
+                World(seed, runs),
+                faults=fault or (),
+                quirks=quirk or (),
+                limits=limit or (),
+                live=live or (),
+                live_seed=live_seed,
+                latency_ms=latency_ms,
+                port=port,
             )
         except ValueError as error:
             raise UsageError(str(error)) from None

@@ -8,175 +8,52 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from functools import partial
-from typing import Any, Final
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import astuple, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
 
+import msgspec
 import polars as pl
 
-from tallyfy_frames import tables
 from tallyfy_frames.api import protocol
-from tallyfy_frames.api.protocol import Page, Row
+from tallyfy_frames.api.flight import fly
+from tallyfy_frames.api.ids import Ids
+from tallyfy_frames.api.protocol import Stated
+from tallyfy_frames.api.steps import PAST_THE_END, Answer, Ask, Plan, identity, moment
 from tallyfy_frames.api.transport import Client
-from tallyfy_frames.api.walk import Plan, WalkLog, walk
-from tallyfy_frames.errors import (
-    AuthError,
-    FilterError,
-    IncompleteRead,
-    NotFound,
-    PaginationError,
-    TallyfyFramesWarning,
-    UsageError,
-)
-from tallyfy_frames.frames.decode import Cells, decode, masked_json
+from tallyfy_frames.api.walk import Walk
+from tallyfy_frames.errors import AuthError, FilterError, IncompleteRead, NotFound, TallyfyFramesWarning
+from tallyfy_frames.frames.cells import Cells
+from tallyfy_frames.frames.decode import decode, decode_body
 from tallyfy_frames.frames.flatten import flatten
-from tallyfy_frames.frames.validate import ON_INVALID, Breach, OnInvalid, validate
+from tallyfy_frames.frames.validate import Breach, OnInvalid, validate
 from tallyfy_frames.progress import ProgressOption, listening
 from tallyfy_frames.report import LoadReport, ProgressEvent
 from tallyfy_frames.settings import Settings
 from tallyfy_frames.tables._table import Filters, Listing, Table
 
-# Rows shaped and checked together: the first page alone, to fail early, then ever more. Checking a frame costs some 50 ms
-# whatever its height, so page by page would cost more than everything else.
+# Rows shaped and checked together: the first page alone, to fail early, then ever more.
 BATCH_ROWS: Final = (1, 1_000, 4_000)
+PROOFS: Final = ("still", "counted", "seen")  # from the one that assumes most
 
 QUARANTINE_SCHEMA: Final = pl.Schema([("id", pl.String()), ("reasons", pl.List(pl.String())), ("row", pl.String())])
 
 
-def load(  # noqa: PLR0913 - the public face
-    table: str,
-    filters: Filters | Mapping[str, Any] | None = None,
-    *,
-    limit: int | None = None,
-    created_since: date | str | None = None,
-    settings: Settings | None = None,
-    on_invalid: OnInvalid = "raise",
-    progress: ProgressOption = None,
-    report: LoadReport | None = None,
-) -> pl.DataFrame:
-    """All rows of ``table`` that match, as one frame with the table's fixed columns; zero rows have them, too.
+class Kept(Protocol):
+    """Answers that an earlier attempt at the same job has read, each to be used once; and where this one leaves its own."""
 
-    Ordered by creation, oldest first (with ``limit``: newest first; tables without a creation order: by key), or by the
-    filter ``sort``. ``limit`` takes the first rows of that order. ``created_since`` (a date, an instant, or ISO text; UTC
-    where no zone is given) leaves out rows created before; those without a readable instant are kept. Missing is null;
-    instants are UTC.
+    began_at: datetime  # the first request of the first attempt
 
-    ``on_invalid``: ``"raise"`` fails on a value that breaks the contract (pages are checked in growing batches), ``"null"``
-    makes such values null, ``"quarantine"`` sets their rows aside in ``report.quarantined``. ``progress``: None shows a bar on
-    a terminal or in Jupyter, False is silent, a function gets :class:`ProgressEvent`. ``report`` is filled in place.
+    def take(self, key: str) -> bytes | None:
+        """The next answer kept under ``key``."""
 
-    Raises ``FilterError`` before anything is sent where a filter cannot be right; ``IncompleteRead`` rather than returning
-    less than there is; ``ContractError``, ``AuthError``, ``NotFound``, ``RateLimited``, ``ServerError``, ``DecodeError`` as
-    their names say.
-    """
-    spec = tables.get(table)
-    wanted = spec.filters.parse(filters)
-    report = LoadReport() if report is None else report
-    sort: str | None = getattr(wanted, "sort", None)
-    frames = list(
-        _stream(
-            spec, wanted, limit=limit, created_since=created_since, settings=settings, on_invalid=on_invalid,
-            progress=progress, report=report,
-        )
-    )  # fmt: skip
-    frame = pl.concat(frames) if frames else spec.schema.to_frame()
-    if sort is None and spec.order:
-        sort = spec.order if limit is None else f"-{spec.order}"
-    by, descending = ([sort.removeprefix("-"), spec.key], [sort.startswith("-"), False]) if sort else ([spec.key], [False])
-    ordered = frame.sort(by, descending=descending, nulls_last=True)
-    if ordered[spec.key].n_unique() < ordered.height:
-        raise PaginationError(f"two rows of {table} have the same {spec.key}", hint="try again later")
-    report.rows = ordered.height if limit is None else min(limit, ordered.height)
-    return ordered.head(report.rows)
+    def asking(self) -> AbstractContextManager[None]:
+        """Enter it to ask for an answer and to keep it; this may have to wait."""
 
-
-def iter_table(  # noqa: PLR0913 - as load
-    table: str,
-    filters: Filters | Mapping[str, Any] | None = None,
-    *,
-    limit: int | None = None,
-    created_since: date | str | None = None,
-    settings: Settings | None = None,
-    on_invalid: OnInvalid = "raise",
-    progress: ProgressOption = None,
-    report: LoadReport | None = None,
-) -> Iterator[pl.DataFrame]:
-    """As :func:`load`, in frames of a page or more, while they arrive; nothing is yielded for zero rows.
-
-    Only an iterator that ended without an error has given everything. Frames come in the order they were read, so ``sort``
-    needs ``limit``.
-    """
-    spec = tables.get(table)
-    wanted = spec.filters.parse(filters)
-    sort = getattr(wanted, "sort", None)
-    if sort not in {None, spec.order} and limit is None:
-        raise FilterError("a stream comes oldest first", hint=f"without limit, sort={sort!r} needs load_{table}")
-    if limit is not None and len(wanted.listings()) > 1:
-        raise UsageError(
-            "limit over several lists needs all their rows", hint=f"use load_{table}, or one status and no 'include'"
-        )
-    return _stream(
-        spec, wanted, limit=limit, created_since=created_since, settings=settings, on_invalid=on_invalid,
-        progress=progress, report=report,
-    )  # fmt: skip
-
-
-def load_runs(  # noqa: PLR0913 - the public face
-    filters: Filters | Mapping[str, Any] | None = None,
-    *,
-    limit: int | None = None,
-    created_since: date | str | None = None,
-    settings: Settings | None = None,
-    on_invalid: OnInvalid = "raise",
-    progress: ProgressOption = None,
-    report: LoadReport | None = None,
-) -> pl.DataFrame:
-    """Every run that matches, once, as one frame with the fixed columns of the data dictionary; or an error.
-
-    Missing is null, instants are UTC, user ids are integers that join. Oldest first; with ``limit``, newest first.
-
-    Args:
-        filters: the API's own parameters, as a dict or ``RunFilters``: ``status``, ``owners``, ``checklist_id``, ``q`` …
-            Archived runs are hidden unless ``archived`` is ``"only"`` or ``"include"``.
-        limit: only the first so many: the newest, or by the filter ``sort``.
-        created_since: only runs created since then: a date, an instant, or ISO text; UTC where no zone is given.
-        settings: token, organization and address; default: the environment.
-        on_invalid: a value that breaks the contract: ``"raise"``, ``"null"`` (it becomes null) or ``"quarantine"`` (its row
-            is set aside in ``report.quarantined``).
-        progress: None shows a bar on a terminal or in Jupyter; False is silent; a function gets each ``ProgressEvent``.
-        report: a ``LoadReport``, filled in place: rows, requests, values read from another shape, how complete it is proven.
-
-    Raises:
-        FilterError: before anything is sent, where a filter cannot be right; or when the API refused or ignored one.
-        IncompleteRead: rather than returning less than there is.
-        ContractError, DecodeError, PaginationError: the API sent what it should not.
-        AuthError, NotFound, RateLimited, ServerError: the API refused, or did not answer.
-
-    Source: ``GET organizations/{org}/runs``.
-    """
-    return load(
-        "runs", filters, limit=limit, created_since=created_since, settings=settings, on_invalid=on_invalid,
-        progress=progress, report=report,
-    )  # fmt: skip
-
-
-def iter_runs(  # noqa: PLR0913 - the public face
-    filters: Filters | Mapping[str, Any] | None = None,
-    *,
-    limit: int | None = None,
-    created_since: date | str | None = None,
-    settings: Settings | None = None,
-    on_invalid: OnInvalid = "raise",
-    progress: ProgressOption = None,
-    report: LoadReport | None = None,
-) -> Iterator[pl.DataFrame]:
-    """As :func:`load_runs`, in frames of a page or more, while they arrive; see :func:`iter_table`."""
-    return iter_table(
-        "runs", filters, limit=limit, created_since=created_since, settings=settings, on_invalid=on_invalid,
-        progress=progress, report=report,
-    )  # fmt: skip
+    def put(self, key: str, data: bytes) -> None:
+        """Keep an answer. Called from several threads."""
 
 
 def token_user(settings: Settings) -> int | None:
@@ -195,156 +72,241 @@ def token_user(settings: Settings) -> int | None:
     return int(user) if isinstance(user, int | str) and str(user).isdecimal() else None
 
 
-def _stream(  # noqa: PLR0913 - as load
-    spec: Table,
-    wanted: Filters,
-    *,
-    limit: int | None,
-    created_since: date | str | None,
-    settings: Settings | None,
-    on_invalid: OnInvalid,
-    progress: ProgressOption,
-    report: LoadReport | None,
-) -> Iterator[pl.DataFrame]:
-    """Check every argument now, then read lazily."""
-    if on_invalid not in ON_INVALID:
-        raise UsageError(f"on_invalid={on_invalid!r}", hint=f"use {' or '.join(map(repr, ON_INVALID))}")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise UsageError(f"limit must be a whole number from 1, not {limit!r}")
-    since = _instant(created_since)
-    sort = getattr(wanted, "sort", None)
-    if since is not None and spec.order is None:
-        raise UsageError(f"{spec.name} cannot be read by time of creation", hint="leave created_since out")
-    if since is not None and limit is not None and sort not in {None, f"-{spec.order}"}:
-        raise UsageError("created_since reads newest first", hint=f"with limit, leave out sort={sort!r}")
-    job = _Job(
-        spec, wanted, limit, since, settings or Settings.from_env(), on_invalid, report if report is not None else LoadReport()
-    )
-    return job.run(progress)
+@dataclass(frozen=True, slots=True)
+class _Landing:
+    """An answer once it is here: its rows as cells, and what the columns of provenance need."""
+
+    stated: Stated
+    received_at: datetime
+    cells: Cells
+
+    def taken(self, rows: Sequence[int]) -> _Landing:
+        """Only these rows."""
+        return self if len(rows) == self.cells.height else replace(self, cells=self.cells.taken(rows))
+
+    def packed(self, answer: Answer) -> bytes:
+        """Everything, as bytes. Secrets are masked in cells."""
+        facts = (astuple(self.stated), self.received_at, answer.keys, answer.moments, answer.total, answer.per_page)
+        return msgspec.msgpack.encode((facts, self.cells.packed()))
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> tuple[Answer, _Landing]:
+        """What :meth:`packed` packed."""
+        (stated, received_at, keys, moments, total, per_page), cells = msgspec.msgpack.decode(data, type=_PACKED)
+        return Answer(keys, moments, total, per_page), cls(Stated(*stated), received_at, Cells.unpacked(cells))
 
 
-def _instant(moment: date | str | None) -> datetime | None:
-    """``created_since`` in UTC."""
-    if isinstance(moment, str):
-        try:
-            moment = datetime.fromisoformat(moment)
-        except ValueError:
-            raise UsageError(f"created_since={moment!r} is no date", hint="write 2026-03-01 or 2026-03-01T12:00:00Z") from None
-    if moment is None or isinstance(moment, datetime):
-        return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
-    if not isinstance(moment, date):
-        raise UsageError(f"created_since must be a date, an instant or text, not {type(moment).__name__}")
-    return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
+_PACKED: Final = tuple[tuple[tuple[int | None, ...], datetime, list[bytes], list[float | None], int | None, int | None], bytes]
 
 
 @dataclass
 class _Batch:
-    """Rows that wait to be shaped, with the page each came from."""
+    """Answers that wait to be shaped together."""
 
-    pages: list[tuple[Page, Sequence[Row]]] = field(default_factory=list)
+    landings: list[_Landing] = field(default_factory=list)
     height: int = 0
 
-    def add(self, page: Page, rows: Sequence[Row]) -> None:
-        self.pages.append((page, rows))
-        self.height += len(rows)
+    def add(self, landing: _Landing) -> None:
+        self.landings.append(landing)
+        self.height += landing.cells.height
 
-    @property
-    def rows(self) -> list[Row]:
-        return [row for _, rows in self.pages for row in rows]
-
-    def provenance(self, org_id: str) -> dict[str, list[Any]]:
-        """The columns that say where each row came from."""
-        columns: dict[str, list[Any]] = {
-            f"pagination_{name}": [getattr(page.stated, name) for page, rows in self.pages for _ in rows]
-            for name in protocol.Stated.__slots__
-        }
-        columns["organization_id"] = [org_id] * self.height
-        columns["loaded_at"] = [page.received_at for page, rows in self.pages for _ in rows]
-        return columns
+    def provenance(self, org_id: str) -> list[tuple[dict[str, Any], int]]:
+        """The columns that say where rows came from: the same for all rows of an answer, and how many those are."""
+        return [
+            (
+                {f"pagination_{name}": getattr(landing.stated, name) for name in Stated.__slots__}
+                | {"organization_id": org_id, "loaded_at": landing.received_at},
+                landing.cells.height,
+            )
+            for landing in self.landings
+        ]
 
 
 @dataclass
-class _Job:
-    """One load, while it runs."""
+class Job:
+    """One load, while it runs: its ``report`` is filled in place."""
 
     spec: Table
     wanted: Filters
-    limit: int | None
-    since: datetime | None
     settings: Settings
-    on_invalid: OnInvalid
     report: LoadReport
+    on_invalid: OnInvalid = "raise"
+    limit: int | None = None
+    since: datetime | None = None
+    allow_incomplete: bool = False
+    kept: Kept | None = None
+    walks: list[Walk] = field(default_factory=list)
+    ids: Ids = field(default_factory=Ids)
+    again: int = 0  # rows that came again
     coerced: Counter[str] = field(default_factory=Counter)
     nulled: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
     set_aside: list[tuple[str | None, list[str], str]] = field(default_factory=list)
+    incomplete: IncompleteRead | None = None
 
-    def run(self, progress: ProgressOption) -> Iterator[pl.DataFrame]:
+    def run(self, progress: ProgressOption) -> Generator[pl.DataFrame]:
         """Read every listing in turn; a row that several of them hold comes once."""
         report, spec = self.report, self.spec
         report.clear()
-        report.table, report.started_at = spec.name, datetime.now(UTC)
-        seen: set[bytes] = set()
-        logs: list[WalkLog] = []
+        report.table = spec.name
+        report.started_at = datetime.now(UTC) if self.kept is None else self.kept.began_at
         began_s = time.monotonic()
         with Client(self.settings) as client, listening(progress) as tell:
             try:
-                for listing in self.wanted.listings():
-                    logs.append(WalkLog())
-                    for frame in self.read(client, listing, seen, logs[-1]):
-                        self.account(client, logs)
+                for name, listing in self.sequence(client):
+                    for frame in self.read(client, name, listing):
                         report.rows += frame.height
-                        tell(self.event(logs, began_s))
+                        self.account(client)
+                        tell(self.event(began_s))
                         yield frame
-                self.account(client, logs)
-                report.proof = min((log.proof or "" for log in logs), key=("", "totals", "since", "limit", "seen").index)
-                report.complete = True
-                tell(self.event(logs, began_s, done=True))
+                report.complete = self.incomplete is None
+                proofs = [walk.proof for walk in self.walks if walk.proof is not None]
+                report.proof = min(proofs, key=PROOFS.index) if report.complete else None
+                self.account(client)
+                tell(self.event(began_s, done=True))
             finally:
-                self.account(client, logs)
+                self.account(client)
                 report.finished_at = datetime.now(UTC)
         if self.unknown:
             names = ", ".join(sorted(self.unknown)[:20])
             message = f"{spec.name}: keys that no column knows are kept in 'extra': {names}"
             warnings.warn(message, TallyfyFramesWarning, stacklevel=4)
 
-    def read(self, client: Client, listing: Listing, seen: set[bytes], log: WalkLog) -> Iterator[pl.DataFrame]:
+    def sequence(self, client: Client) -> Iterator[tuple[str, Listing]]:
+        """The listings in the order to read them, each under a name of its own.
+
+        A row can move from one list to another while they are read one after the other: out of one that is not read yet into
+        one that is. So all but the last are read again. A row that moved once is then in a list that was read after its
+        move: had it left its list before that was read, it was in the other from then on, and the other's last reading
+        comes after. The longest list comes last, since it is read only once.
+        """
+        listings = self.wanted.listings()
+        if len(listings) == 1:
+            yield "list", listings[0]
+            return
+        sizes = [self.size(client, f"size {n}", listing) for n, listing in enumerate(listings)]
+        order = sorted(range(len(listings)), key=lambda n: sizes[n])
+        for reading, numbers in enumerate((order, order[:-1]), start=1):
+            for n in numbers:
+                yield f"list {n} reading {reading}", listings[n]
+
+    def size(self, client: Client, name: str, listing: Listing) -> int:
+        """How many rows a listing states to have: a hint."""
+        answer, _ = self.fetch(client, name, listing, Ask(1, 1, 1, None))
+        return answer.total or 0
+
+    def read(self, client: Client, name: str, listing: Listing) -> Iterator[pl.DataFrame]:
         """The valid frames of one listing."""
         plan = Plan(
             per_page=self.settings.page_size,
-            key=self.spec.key,
             order=self.spec.order,
             sort=None if self.limit is None else getattr(self.wanted, "sort", None),
             limit=self.limit,
             since=self.since,
+            proof=self.settings.proof,
         )
+        walk = Walk(plan)
+        self.walks.append(walk)
         batch, sizes = _Batch(), iter(BATCH_ROWS)
         batch_rows = next(sizes)
-        left = self.limit
+        found: list[tuple[_Landing, Sequence[int], Answer]] = []  # with ``limit``: which rows are the first shows at the end
+        landed = fly(
+            walk,
+            lambda ask: self.fetch(client, name, listing, ask),
+            in_flight_max=self.settings.in_flight_max,
+            troubles=lambda: client.traffic.retries + client.traffic.throttled,
+        )
         try:
-            for page, rows in walk(partial(self.fetch, client, listing), plan, seen, log, pause=client.pause):
-                if len(rows) < len(page.rows):  # rows of another list: they can show, too, that the API ignored a filter
-                    self.check_heeded(self.flat(_Batch([(page, page.rows)], len(page.rows)))[0], listing)
-                kept = rows if left is None else rows[:left]
-                left = None if left is None else left - len(kept)
-                batch.add(page, kept)
+            for ask, answer, landing in landed:
+                if ask.number == 1 and len(self.walks) > 1:  # rows of another list show, too, whether the filter was ignored
+                    self.check_heeded(self.flat(_Batch([landing], landing.cells.height))[0], listing)
+                fresh = self.fresh(answer)
+                if self.limit is not None:
+                    found.append((landing, fresh, answer))
+                    continue
+                batch.add(landing.taken(fresh))
                 if batch.height >= batch_rows:
                     yield from self.shape(batch, listing)
                     batch, batch_rows = _Batch(), next(sizes, batch_rows)
-        except IncompleteRead:
-            yield from self.shape(batch, listing)  # a row that breaks the contract says more than the count it upset
-            raise
+        except IncompleteRead as incomplete:
+            if not self.allow_incomplete:
+                yield from self.shape(batch, listing)  # a row that breaks the contract says more than the count it upset
+                raise
+            self.incomplete = incomplete
+        finally:
+            landed.close()  # an error raised here would keep its threads waiting for as long as somebody looks at it
+        for landing in self.first(found, plan):
+            batch.add(landing)
         yield from self.shape(batch, listing)
 
-    def fetch(self, client: Client, listing: Listing, *, page: int, per_page: int, sort: str | None) -> Page:
-        """One page of a listing, from the API."""
+    def fresh(self, answer: Answer) -> list[int]:
+        """The rows that did not come before, nor are older than wanted."""
+        since_s, add = None if self.since is None else self.since.timestamp(), self.ids.add
+        if since_s is None:
+            fresh = [row for row, key in enumerate(answer.keys) if add(key)]
+        else:
+            rows = enumerate(zip(answer.keys, answer.moments, strict=True))
+            fresh = [row for row, (key, made) in rows if (made is None or made >= since_s) and add(key)]
+        self.again += len(answer.keys) - len(fresh)
+        return fresh
+
+    def first(self, found: Sequence[tuple[_Landing, Sequence[int], Answer]], plan: Plan) -> Iterator[_Landing]:
+        """With ``limit``: the rows that are wanted; all that came, where the walk knows no order."""
+        places = [(landing, row, answer.moments[row] or 0.0) for landing, rows, answer in found for row in rows]
+        if plan.order is not None and plan.sort in {None, plan.order, f"-{plan.order}"}:
+            places.sort(key=lambda place: place[2], reverse=plan.sort != plan.order)
+        wanted: dict[int, tuple[_Landing, list[int]]] = {}
+        for landing, row, _ in places if plan.order is None else places[: plan.limit]:
+            wanted.setdefault(id(landing), (landing, []))[1].append(row)
+        for landing, rows in wanted.values():
+            yield landing.taken(sorted(rows))
+
+    def fetch(self, client: Client, name: str, listing: Listing, ask: Ask) -> tuple[Answer, _Landing]:
+        """One page of a listing, from an earlier attempt or from the API. Runs in several threads."""
         path = protocol.organization(self.settings.org_id, self.spec.path)
-        request = protocol.list_request(path, listing.params, page=page, per_page=per_page, sort=sort)
+        request = protocol.list_request(path, listing.params, page=ask.page, per_page=ask.per_page, sort=ask.sort)
+        key = f"{name}: {request.target}"
+        data = None if self.kept is None else self.kept.take(key)
+        if data is not None:
+            return _Landing.unpacked(data)
+        if self.kept is None:
+            return self.ask(client, request, ask)
+        with self.kept.asking():
+            answer, landing = self.ask(client, request, ask)
+            self.kept.put(key, landing.packed(answer))
+        return answer, landing
 
-        def read(asked: protocol.Request, reply: protocol.Reply) -> Page:
-            return protocol.read_page(asked, reply, page=page, per_page=per_page, now=datetime.now(UTC))
+    def ask(self, client: Client, request: protocol.Request, ask: Ask) -> tuple[Answer, _Landing]:
+        """One page from the API."""
 
-        return client.ask(request, read)
+        def read(asked: protocol.Request, reply: protocol.Reply) -> tuple[Answer, _Landing]:
+            now = datetime.now(UTC)
+            known = decode_body(reply.body, self.spec.columns, protocol.number)
+            if known is not None and None not in known[0].columns[self.spec.key]:
+                return self.landed(asked, *known, page=ask.page, now=now)
+            page = protocol.read_page(asked, reply, page=ask.page, per_page=ask.per_page, now=now)
+            cells = decode(page.rows, self.spec.columns)
+            return Answer.of(page, self.spec.key, self.spec.order), _Landing(page.stated, now, cells)
+
+        if ask.after_pause:
+            client.pause()
+        try:
+            return client.ask(request, read)
+        except (NotFound, FilterError):
+            if ask.page == 1:
+                raise
+            nothing = _Landing(Stated(), datetime.now(UTC), decode((), self.spec.columns))
+            return PAST_THE_END, nothing  # there are not so many pages, and the API says so by refusing
+
+    def landed(
+        self, asked: protocol.Request, cells: Cells, meta: object, *, page: int, now: datetime
+    ) -> tuple[Answer, _Landing]:
+        """An answer whose rows look as they always do."""
+        spec, stated = self.spec, protocol.read_stated(meta)
+        keys = [identity({spec.key: value}, spec.key) for value in cells.columns[spec.key]]
+        protocol.judge(asked, stated, keys, page=page)
+        moments = [None] * len(keys) if spec.order is None else [moment(text) for text in cells.columns[spec.order]]
+        return Answer(keys, moments, stated.total, stated.per_page), _Landing(stated, now, cells)
 
     def shape(self, batch: _Batch, listing: Listing) -> Iterator[pl.DataFrame]:
         """Rows as they came → one valid frame, if any are left of them."""
@@ -355,20 +317,20 @@ class _Job:
         self.coerced += cells.coerced
         self.unknown += cells.unknown
         self.check_heeded(frame, listing)
-        checked = validate(frame, spec.contract, faults, on_invalid=self.on_invalid, key=spec.key, table=spec.name)
+        checked = validate(frame, spec, faults, on_invalid=self.on_invalid)
         self.nulled.update(column for _, column, _ in checked.nulled)
         for row, reasons in checked.set_aside.items():
             key = frame[spec.key][row]
             words = [f"{column}: {reason}" for column, reason in reasons]
-            self.set_aside.append((None if key is None else str(key), words, masked_json(batch.rows[row])))
+            self.set_aside.append((None if key is None else str(key), words, cells.row_text(row)))
         if checked.frame.height:
             yield checked.frame
 
     def flat(self, batch: _Batch) -> tuple[pl.DataFrame, Cells, list[Breach]]:
         """Rows as they came → a flat frame, how they were read, and the cells that could not be."""
         columns = self.spec.columns
-        cells = decode(batch.rows, columns)
-        frame, unreadable = flatten(cells.columns, columns, batch.provenance(self.settings.org_id))
+        cells = Cells.joined([landing.cells for landing in batch.landings])
+        frame, unreadable = flatten(cells, columns, batch.provenance(self.settings.org_id))
         faults = [(fault.row, fault.column, fault.reason) for fault in cells.faults]
         return frame, cells, faults + [(row, column, "text that is no instant") for row, column in unreadable]
 
@@ -383,15 +345,16 @@ class _Job:
                     hint=f"{found.height} of the first {frame.height} rows; leave the filter out and filter the frame",
                 )  # fmt: skip
 
-    def account(self, client: Client, logs: Sequence[WalkLog]) -> None:
+    def account(self, client: Client) -> None:
         """Bring the report up to date."""
-        report, traffic = self.report, client.traffic
+        report, traffic, logs = self.report, client.traffic, [walk.log for walk in self.walks]
         report.requests, report.retries = traffic.requests, traffic.retries
         report.throttled, report.waited_s = traffic.throttled, traffic.waited_s
         report.received_bytes = traffic.received_bytes
-        report.pages = sum(log.pages for log in logs)
+        report.pages = sum(log.requests for log in logs)
         report.passes = sum(log.passes for log in logs)
-        report.duplicates_dropped = sum(log.duplicates for log in logs)
+        report.repairs = sum(log.repairs for log in logs)
+        report.duplicates_dropped = self.again
         report.totals_stated = [total for log in logs for total in log.totals]
         report.values_coerced = dict(+self.coerced)
         report.values_nulled = dict(self.nulled)
@@ -399,11 +362,12 @@ class _Job:
         report.rows_quarantined = len(self.set_aside)
         report.quarantined = pl.DataFrame(self.set_aside, schema=QUARANTINE_SCHEMA, orient="row")
 
-    def event(self, logs: Sequence[WalkLog], began_s: float, *, done: bool = False) -> ProgressEvent:
+    def event(self, began_s: float, *, done: bool = False) -> ProgressEvent:
         """How far this is."""
-        total = sum(log.totals[-1] for log in logs if log.totals) or None
+        totals = [walk.log.totals[-1] for walk in self.walks if walk.log.totals]
+        total = sum(totals[: len(self.wanted.listings())]) or None  # the readings after these are of the same lists
         if self.limit is not None and total is not None:
-            total = min(total, self.limit * len(logs))
+            total = min(total, self.limit * len(totals))
         return ProgressEvent(
             table=self.spec.name,
             rows=self.report.rows,

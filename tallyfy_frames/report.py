@@ -27,8 +27,9 @@ class ProgressEvent:
 class LoadReport:
     """Filled in place by a load; ``complete`` turns true only at its end. Instants are UTC.
 
-    ``proof`` says how far completeness is proven: ``seen`` (an answer showed the whole list), ``totals`` (every answer stated
-    the same total and exactly so many distinct rows came), ``limit`` or ``since`` (as many as were asked for).
+    ``proof`` says how completeness was shown: ``seen`` (every joint between pages was shown in an answer), ``still`` (the list
+    stood still, as far as its totals and its newest row tell), ``counted`` (two readings found the same rows, as many as every
+    answer stated; where rows come in no order). None while it was not.
     """
 
     table: str = ""
@@ -37,10 +38,11 @@ class LoadReport:
     requests: int = 0
     retries: int = 0
     throttled: int = 0  # answers of 429
-    waited_s: float = 0.0  # because of them
+    waited_s: float = 0.0  # because of them, or so as not to get more
     received_bytes: int = 0  # bodies, decompressed
     passes: int = 0  # readings of a list, from its first page on
-    duplicates_dropped: int = 0
+    repairs: int = 0  # requests for what movement, or runs of the same instant, had left open between two pages
+    duplicates_dropped: int = 0  # rows that came again: pages overlap on purpose, and lists are read again
     values_coerced: dict[str, int] = field(default_factory=dict)  # by column: read from another shape
     values_nulled: dict[str, int] = field(default_factory=dict)  # by column: no reading, made null (on_invalid="null")
     rows_quarantined: int = 0
@@ -82,7 +84,7 @@ class LoadReport:
         for count, words in (
             (self.retries, "retries"),
             (self.throttled, "throttled"),
-            (self.duplicates_dropped, "duplicates dropped"),
+            (self.repairs, "joints closed"),
             (sum(self.values_coerced.values()), "values coerced"),
             (sum(self.values_nulled.values()), "values nulled"),
             (self.rows_quarantined, "rows quarantined"),

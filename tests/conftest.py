@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
+from tallyfy_frames.api import transport
 from tallyfy_frames.sandbox import Sandbox
 from tallyfy_frames.settings import Settings
 
 # Retries in tests wait next to nothing; how long they wait in earnest is tested on its own.
 FAST = {"retry_wait_s": 0.001}
+
+
+class SkippingClock(transport.Clock):
+    """Time in which nobody waits: who would wait so long finds that it has passed."""
+
+    def __init__(self) -> None:
+        self.skipped_s = 0.0
+        self.waited: list[float] = []
+
+    def now_s(self) -> float:
+        return super().now_s() + self.skipped_s
+
+    def wait(self, event: threading.Event, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.skipped_s += seconds
+        time.sleep(0.0005)  # let another thread have its turn
 
 
 def settings_for(sandbox: Sandbox, **changes: object) -> Settings:

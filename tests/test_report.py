@@ -18,11 +18,13 @@ def test_a_report_counts_what_happened(serve: Serve) -> None:
     sandbox = serve(world=World(1, 120), faults=["html-502@3", "429-seconds@5"])
     report = tf.LoadReport()
     frame = tf.load_runs({"archived": "include"}, settings=settings_for(sandbox, page_size=20), report=report)
-    assert (report.table, report.rows, report.complete, report.proof) == ("runs", frame.height, True, "totals")
+    assert (report.table, report.rows, report.complete, report.proof) == ("runs", frame.height, True, "seen")
     assert report.requests == len(sandbox.requests)
-    assert (report.retries, report.throttled, report.waited_s) == (2, 1, 1.0)
-    assert report.passes == len(report.totals_stated) == 2
-    assert sum(report.totals_stated) == 120
+    assert (report.retries, report.throttled) == (1, 1)
+    assert report.waited_s >= 1
+    # The archived runs, the others, and the archived ones again: fewer of these, and one may have moved meanwhile.
+    few, many, again = report.totals_stated
+    assert (few + many, again, report.passes) == (120, few, 3)
     assert report.unknown_keys.keys() == {"future_field", "guest_link"}
     assert report.values_coerced["owner_id"] > 0
     assert report.received_bytes > 10_000

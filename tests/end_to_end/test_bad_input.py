@@ -100,10 +100,10 @@ def test_a_wrong_token_or_organization(serve: Serve, tmp_path: Path, changes: di
         ("empty-body@3+", 10, "the body is not JSON"),
         ("data-null@3+", 10, "holds no list of rows"),
         ("error-200@3+", 10, "reports an error with status 200"),
-        ("empty-page@3+", 11, "fewer rows than it should"),
-        ("total-high@1+", 11, "fewer rows than it should"),
-        ("total-low@1+", 11, "could not be read completely"),
-        ("bad-cell@3+", 10, "the contract of runs"),
+        ("empty-page@3+", 11, "could not be read completely"),
+        ("half-page@2+", 11, "could not be read completely"),
+        ("duplicate-row@3+", 11, "the same row twice"),
+        ("bad-cell@2+", 10, "the contract of runs"),
         ("429-hour@3", 6, "retry_after_s=3000"),
         ("echo-token@3", 1, "***"),
         ("echo-token-200@3+", 10, "***"),
@@ -120,9 +120,10 @@ def test_an_answer_that_is_none(serve: Serve, tmp_path: Path, command: str, faul
     assert_refused(done, code, says, token=sandbox.token)
     assert "SQLSTATE" not in done.stderr
     assert not (tmp_path / "runs.csv").exists()
-    lake = tmp_path / "lake"
-    assert not lake.exists()
-    assert not [place for place in tmp_path.iterdir() if place.name.startswith(".")]
+    # What may go better next time leaves what it has read, for the next time; all else leaves nothing.
+    left = {place.name for place in (*tmp_path.iterdir(), *tmp_path.glob("lake/*"))}
+    assert left == ({"lake", ".lock", ".spool"} if command == "snapshot" and code in {1, 3, 6} else set())
+    assert (".spool" in left) == ("answers_kept=" in done.stderr)
 
 
 def test_a_full_disk_leaves_the_old_snapshot_and_gives_its_space_back(serve: Serve, tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_a_full_disk_leaves_the_old_snapshot_and_gives_its_space_back(serve: Ser
 
     done = run("snapshot", lake, env=sandbox.environment, preexec_fn=small_files_only)
     assert_refused(done, 1, "cannot write", token=sandbox.token)
-    assert sorted(place for place in lake.rglob("*")) == before
+    assert sorted(place for place in lake.rglob("*") if place.name != ".spool") == before
 
 
 def test_a_root_of_something_else_is_left_alone(serve: Serve, tmp_path: Path) -> None:

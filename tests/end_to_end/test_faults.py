@@ -10,11 +10,12 @@ from typing import Any
 import polars as pl
 import pytest
 import stamina
-from conftest import settings_for
+from conftest import SkippingClock, settings_for
 from oracle import actual, expected_run, matching
 
 import tallyfy_frames as tf
 from tallyfy_frames import tables
+from tallyfy_frames.api import transport
 from tallyfy_frames.sandbox import FAULTS, Sandbox, World, server
 
 WORLD = World(7, 75)
@@ -26,21 +27,22 @@ ONCE = {
     "429-hour": tf.RateLimited, "token-revoked": tf.AuthError, "foreign-redirect": tf.ApiError, "oversized": tf.DecodeError,
     "echo-token": tf.ApiError, "bad-cell": tf.ContractError, "no-id": tf.ContractError,
 }  # fmt: skip
-HARMLESS = {"slow", "drip", "foreign-next"}
+HARMLESS = {"slow", "drip", "foreign-next", "total-high", "total-low"}  # totals are hints
 STAYS = {
     **ONCE, "429-seconds": tf.RateLimited, "429-date": tf.RateLimited, "429-garbage": tf.RateLimited, "html-502": tf.ServerError,
     "sql-500": tf.ServerError, "html-200": tf.DecodeError, "cut-body": tf.ServerError, "half-json": tf.DecodeError,
-    "half-page": tf.PaginationError, "empty-page": tf.PaginationError, "empty-list": tf.IncompleteRead, "empty-body": tf.DecodeError,
-    "data-null": tf.DecodeError, "error-200": tf.DecodeError, "echo-token-200": tf.DecodeError, "reset": tf.ServerError, "total-high": tf.PaginationError,
-    "total-low": tf.IncompleteRead, "duplicate-row": tf.PaginationError, "wrong-page": tf.IncompleteRead,
+    "half-page": tf.IncompleteRead, "empty-page": tf.IncompleteRead, "empty-list": tf.IncompleteRead, "empty-body": tf.DecodeError,
+    "data-null": tf.DecodeError, "error-200": tf.DecodeError, "echo-token-200": tf.DecodeError, "reset": tf.ServerError,
+    "duplicate-row": tf.PaginationError, "wrong-page": tf.IncompleteRead,
     "foreign-page": tf.PaginationError, "broken-row": tf.DecodeError,
 }  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Retries at once, and an oversized answer that is merely large."""
+    """Retries at once, waits that are over at once, and an oversized answer that is merely large."""
     monkeypatch.setattr(server, "OVERSIZED_BYTES", 2_000_000)
+    monkeypatch.setattr(transport, "CLOCK", SkippingClock())
     stamina.set_testing(True, attempts=3, cap=True)
     yield
     stamina.set_testing(False)
@@ -66,8 +68,7 @@ def load(*faults: str, foreign: str = "http://127.0.0.1:9", page_size: int = 10,
 @pytest.mark.parametrize("at", [1, 2, 3, 7, 8])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_that_strikes_once_is_overcome_or_raised(fault: str, at: int) -> None:
-    read_again = at == 1 and fault in {"bad-cell", "no-id"}  # the first answer shows the newest rows, which come again
-    if fault in ONCE and not read_again:
+    if fault in ONCE:
         with pytest.raises(ONCE[fault]):
             load(f"{fault}@{at}")
     else:
@@ -141,7 +142,7 @@ def test_neither_link_nor_redirect_to_another_origin_is_followed() -> None:
 
 
 def test_the_limit_of_requests_is_met_by_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    stamina.set_testing(False)
+    monkeypatch.setattr(transport, "CLOCK", transport.Clock())
     with Sandbox(WORLD, limits=["5/0.5"]) as sandbox:
         report = tf.LoadReport()
         frame = tf.load_runs(settings=settings_for(sandbox, page_size=10), report=report)
@@ -167,4 +168,5 @@ def test_a_bad_value_costs_its_cell_or_its_row_and_no_other(policy: Any) -> None
     assert report.quarantined is not None
     assert report.rows_quarantined == report.quarantined.height == {"null": 1, "quarantine": 2}[policy]
     assert report.values_nulled == ({"increment_id": 1} if policy == "null" else {})
-    assert frame.height + report.rows_quarantined == len(wanted())
+    # Pages overlap: a row that is bad in one answer may be good in another.
+    assert 0 <= len(wanted()) - frame.height <= report.rows_quarantined

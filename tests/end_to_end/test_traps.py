@@ -18,12 +18,12 @@ from typing import Any
 import polars as pl
 import pytest
 import stamina
-from conftest import settings_for
+from conftest import SkippingClock, settings_for
 
 import tallyfy_frames as tf
 from tallyfy_frames import pipeline, settings, tables
 from tallyfy_frames.api import protocol, query, transport
-from tallyfy_frames.frames import decode, flatten
+from tallyfy_frames.frames import decode, flatten, masking
 from tallyfy_frames.lake import snapshot
 from tallyfy_frames.lake.manifest import Manifest
 from tallyfy_frames.sandbox import Sandbox, World
@@ -80,19 +80,18 @@ def shown(world: World = WORLD) -> list[Any]:
 def row(**keys: Any) -> pl.DataFrame:
     """One row as the API might send it, shaped."""
     cells = decode.decode([{"id": "a", **keys}], RUNS.columns)
-    stated = {column.name: [None] for column in RUNS.columns if column.reads == "stated"}
-    frame, unreadable = flatten.flatten(cells.columns, RUNS.columns, stated)
+    frame, unreadable = flatten.flatten(cells, RUNS.columns, [({}, 1)])
     assert not cells.faults
     assert not unreadable
     return frame
 
 
-def strict_links(body: Any, found: Callable[[object], Any] = protocol._stated) -> Any:  # noqa: SLF001
-    body["meta"]["pagination"]["links"].get("next")
-    return found(body)
+def strict_links(meta: Any, found: Callable[[object], Any] = protocol.read_stated) -> Any:
+    meta["pagination"]["links"].get("next")
+    return found(meta)
 
 
-@trap(1, patching(protocol, "_stated", strict_links))
+@trap(1, patching(protocol, "read_stated", strict_links))
 def links_are_an_empty_list(_: pytest.MonkeyPatch, __: Any) -> None:
     """``meta.pagination.links`` is ``[]`` where there are none."""
     assert load({"type": "form"}).height
@@ -106,7 +105,7 @@ def empty_maps_are_lists(_: pytest.MonkeyPatch, __: Any) -> None:
 
 
 def inferred(cells: Any, columns: Any, provenance: Any) -> Any:
-    text = "[" + ",".join(cell or "{}" for cell in cells["prerun"]) + "]"
+    text = "[" + ",".join(cell or "{}" for cell in cells.columns["prerun"]) + "]"
     frame, unreadable = flatten.flatten(cells, columns, provenance)
     return frame.hstack(pl.json_normalize(json.loads(text), infer_schema_length=None).fill_null(0)), unreadable
 
@@ -231,12 +230,12 @@ def lifetimes_and_token_addresses_contradict_each_other(_: pytest.MonkeyPatch, _
 @trap(22, patching(protocol, "retry_after_s", lambda headers, _: float(headers["retry-after"])))
 def retry_after_may_be_a_date(patch: pytest.MonkeyPatch, _: Any) -> None:
     """``Retry-After`` is seconds or an HTTP date."""
-    waited: list[float] = []
-    patch.setattr("time.sleep", waited.append)
+    clock = SkippingClock()
+    patch.setattr(transport, "CLOCK", clock)
     report = tf.LoadReport()
     load(None, "429-date@2", report=report, page_size=50)
     assert report.throttled == 1
-    assert 0.1 < max(waited) <= 2
+    assert 0.1 < max(clock.waited) <= 2
 
 
 @trap(23, patching(protocol, "_message", lambda body: body["message"]))
@@ -289,8 +288,8 @@ def user_ids_are_numbers_text_or_objects(_: pytest.MonkeyPatch, __: Any) -> None
     assert row(collaborators=["5120", 5121])["collaborators"].to_list() == [[5120, 5121]]
 
 
-def first_name_only(rows: Any, inner: Any, sources: Any, take: Any = decode._take) -> Any:  # noqa: SLF001
-    return take(rows, inner, sources[:1])
+def first_name_only(found: Any, sources: Any, take: Any = decode._take) -> Any:  # noqa: SLF001
+    return take(found, sources[:1])
 
 
 @trap(28, patching(decode, "_take", first_name_only))
@@ -301,7 +300,7 @@ def the_same_thing_has_two_names(_: pytest.MonkeyPatch, __: Any) -> None:
     assert frame["active"].null_count() == frame["last_updated"].null_count() == 0
 
 
-@trap(39, patching(decode, "is_secret", lambda _: False))
+@trap(39, patching(masking, "is_secret", lambda _: False))
 def secrets_stand_in_the_data(_: pytest.MonkeyPatch, tmp_path: Any) -> None:
     """Web hooks, guests' links and files' addresses let anyone in: masked before any text, log or file."""
     with serving() as sandbox:
@@ -347,7 +346,8 @@ def old_rows_change(_: pytest.MonkeyPatch, tmp_path: Any) -> None:
 
 
 def untyped(cells: Any, columns: Any, provenance: Any) -> Any:
-    values = {column.name: cells.get(column.name, provenance.get(column.name)) for column in columns}
+    stated = {name: [page[name] for page, rows in provenance for _ in range(rows)] for name in provenance[0][0]}
+    values = {column.name: (cells.columns | stated)[column.name] for column in columns}
     return pl.DataFrame(values, strict=False, infer_schema_length=100), []
 
 

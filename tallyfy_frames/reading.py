@@ -1,0 +1,204 @@
+"""What a caller reads with: checks every argument before anything is sent, then lets the pipeline run.
+
+The signature stands in each function by itself so that ``help()`` and editors show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+import polars as pl
+
+from tallyfy_frames import tables
+from tallyfy_frames.errors import FilterError, PaginationError, UsageError
+from tallyfy_frames.frames.validate import ON_INVALID, OnInvalid
+from tallyfy_frames.pipeline import Job
+from tallyfy_frames.progress import ProgressOption
+from tallyfy_frames.report import LoadReport
+from tallyfy_frames.settings import Settings
+from tallyfy_frames.tables._table import Filters
+
+
+def load(  # noqa: PLR0913 - the public face
+    table: str,
+    filters: Filters | Mapping[str, Any] | None = None,
+    *,
+    limit: int | None = None,
+    created_since: date | str | None = None,
+    settings: Settings | None = None,
+    on_invalid: OnInvalid = "raise",
+    progress: ProgressOption = None,
+    report: LoadReport | None = None,
+    allow_incomplete: bool = False,
+) -> pl.DataFrame:
+    """All rows of ``table`` that match, as one frame with the table's fixed columns; zero rows have them, too.
+
+    Ordered by creation, oldest first (with ``limit``: newest first; tables without a creation order: by key), or by the
+    filter ``sort``. ``limit`` takes the first rows of that order. ``created_since`` (a date, an instant, or ISO text; UTC
+    where no zone is given) leaves out rows created before; those without a readable instant are kept. Missing is null;
+    instants are UTC.
+
+    ``on_invalid``: ``"raise"`` fails on a value that breaks the contract (pages are checked in growing batches), ``"null"``
+    makes such values null, ``"quarantine"`` sets their rows aside in ``report.quarantined``. ``progress``: None shows a bar on
+    a terminal or in Jupyter, False is silent, a function gets :class:`ProgressEvent`. ``report`` is filled in place.
+    ``allow_incomplete`` takes what there is where completeness cannot be shown, and leaves ``report.complete`` False.
+
+    Raises ``FilterError`` before anything is sent where a filter cannot be right; ``IncompleteRead`` rather than returning
+    less than there is; ``ContractError``, ``AuthError``, ``NotFound``, ``RateLimited``, ``ServerError``, ``DecodeError`` as
+    their names say.
+    """
+    job = _job(table, filters, limit, created_since, settings, on_invalid, report, allow_incomplete=allow_incomplete)
+    return _gathered(job, progress)
+
+
+def iter_table(  # noqa: PLR0913 - as load
+    table: str,
+    filters: Filters | Mapping[str, Any] | None = None,
+    *,
+    limit: int | None = None,
+    created_since: date | str | None = None,
+    settings: Settings | None = None,
+    on_invalid: OnInvalid = "raise",
+    progress: ProgressOption = None,
+    report: LoadReport | None = None,
+    allow_incomplete: bool = False,
+) -> Iterator[pl.DataFrame]:
+    """As :func:`load`, in frames of a page or more, while they arrive; nothing is yielded for zero rows.
+
+    Only an iterator that ended without an error has given everything. Frames come in the order they were read, so ``sort``
+    needs ``limit``; with ``limit`` there is one frame. No more is held than what is on its way and one frame (4,000 rows);
+    leaving the loop, or closing the iterator, ends the requests.
+    """
+    job = _job(table, filters, limit, created_since, settings, on_invalid, report, allow_incomplete=allow_incomplete)
+    if limit is not None:  # which rows are the first is known once all that could be are there
+        return (frame for frame in _later(job, progress) if frame.height)
+    sort = getattr(job.wanted, "sort", None)
+    if sort not in {None, job.spec.order}:
+        raise FilterError("a stream comes oldest first", hint=f"without limit, sort={sort!r} needs load_{table}")
+    return job.run(progress)
+
+
+def load_runs(  # noqa: PLR0913 - the public face
+    filters: Filters | Mapping[str, Any] | None = None,
+    *,
+    limit: int | None = None,
+    created_since: date | str | None = None,
+    settings: Settings | None = None,
+    on_invalid: OnInvalid = "raise",
+    progress: ProgressOption = None,
+    report: LoadReport | None = None,
+    allow_incomplete: bool = False,
+) -> pl.DataFrame:
+    """Every run that matches, once, as one frame with the fixed columns of the data dictionary; or an error.
+
+    Missing is null, instants are UTC, user ids are integers that join. Oldest first; with ``limit``, newest first.
+
+    Args:
+        filters: the API's own parameters, as a dict or ``RunFilters``: ``status``, ``owners``, ``checklist_id``, ``q`` …
+            Archived runs are hidden unless ``archived`` is ``"only"`` or ``"include"``.
+        limit: only the first so many: the newest, or by the filter ``sort``.
+        created_since: only runs created since then: a date, an instant, or ISO text; UTC where no zone is given.
+        settings: token, organization and address; default: the environment.
+        on_invalid: a value that breaks the contract: ``"raise"``, ``"null"`` (it becomes null) or ``"quarantine"`` (its row
+            is set aside in ``report.quarantined``).
+        progress: None shows a bar on a terminal or in Jupyter; False is silent; a function gets each ``ProgressEvent``.
+        report: a ``LoadReport``, filled in place: rows, requests, values read from another shape, how complete it is proven.
+        allow_incomplete: take what there is where completeness cannot be shown; ``report.complete`` is then False.
+
+    Raises:
+        FilterError: before anything is sent, where a filter cannot be right; or when the API refused or ignored one.
+        IncompleteRead: rather than returning less than there is.
+        ContractError, DecodeError, PaginationError: the API sent what it should not.
+        AuthError, NotFound, RateLimited, ServerError: the API refused, or did not answer.
+
+    Source: ``GET organizations/{org}/runs``.
+    """
+    return load(
+        "runs", filters, limit=limit, created_since=created_since, settings=settings, on_invalid=on_invalid,
+        progress=progress, report=report, allow_incomplete=allow_incomplete,
+    )  # fmt: skip
+
+
+def iter_runs(  # noqa: PLR0913 - the public face
+    filters: Filters | Mapping[str, Any] | None = None,
+    *,
+    limit: int | None = None,
+    created_since: date | str | None = None,
+    settings: Settings | None = None,
+    on_invalid: OnInvalid = "raise",
+    progress: ProgressOption = None,
+    report: LoadReport | None = None,
+    allow_incomplete: bool = False,
+) -> Iterator[pl.DataFrame]:
+    """As :func:`load_runs`, in frames of a page or more, while they arrive; see :func:`iter_table`."""
+    return iter_table(
+        "runs", filters, limit=limit, created_since=created_since, settings=settings, on_invalid=on_invalid,
+        progress=progress, report=report, allow_incomplete=allow_incomplete,
+    )  # fmt: skip
+
+
+def _job(  # noqa: PLR0913 - as load
+    table: str,
+    filters: Filters | Mapping[str, Any] | None,
+    limit: int | None,
+    created_since: date | str | None,
+    settings: Settings | None,
+    on_invalid: OnInvalid,
+    report: LoadReport | None,
+    *,
+    allow_incomplete: bool,
+) -> Job:
+    """Every argument, checked before anything is sent."""
+    spec = tables.get(table)
+    wanted = spec.filters.parse(filters)
+    if on_invalid not in ON_INVALID:
+        raise UsageError(f"on_invalid={on_invalid!r}", hint=f"use {' or '.join(map(repr, ON_INVALID))}")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise UsageError(f"limit must be a whole number from 1, not {limit!r}")
+    since = _instant(created_since)
+    sort = getattr(wanted, "sort", None)
+    if since is not None and spec.order is None:
+        raise UsageError(f"{spec.name} cannot be read by time of creation", hint="leave created_since out")
+    if since is not None and limit is not None and sort not in {None, f"-{spec.order}"}:
+        raise UsageError("created_since reads newest first", hint=f"with limit, leave out sort={sort!r}")
+    return Job(
+        spec, wanted, settings or Settings.from_env(), LoadReport() if report is None else report, on_invalid, limit, since,
+        allow_incomplete=allow_incomplete,
+    )  # fmt: skip
+
+
+def _later(job: Job, progress: ProgressOption) -> Iterator[pl.DataFrame]:
+    """The gathered frame, once somebody asks for it."""
+    yield _gathered(job, progress)
+
+
+def _gathered(job: Job, progress: ProgressOption) -> pl.DataFrame:
+    """All frames of a job as one, in order, cut to the rows wanted."""
+    spec = job.spec
+    frames = list(job.run(progress))
+    frame = pl.concat(frames) if frames else spec.schema.to_frame()
+    sort: str | None = getattr(job.wanted, "sort", None)
+    if sort is None and spec.order:
+        sort = spec.order if job.limit is None else f"-{spec.order}"
+    by, descending = ([sort.removeprefix("-"), spec.key], [sort.startswith("-"), False]) if sort else ([spec.key], [False])
+    ordered = frame.sort(by, descending=descending, nulls_last=True)
+    if ordered[spec.key].n_unique() < ordered.height:
+        raise PaginationError(f"two rows of {spec.name} have the same {spec.key}", hint="try again later")
+    job.report.rows = ordered.height if job.limit is None else min(job.limit, ordered.height)
+    return ordered.head(job.report.rows)
+
+
+def _instant(moment: date | str | None) -> datetime | None:
+    """``created_since`` in UTC."""
+    if isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment)
+        except ValueError:
+            raise UsageError(f"created_since={moment!r} is no date", hint="write 2026-03-01 or 2026-03-01T12:00:00Z") from None
+    if moment is None or isinstance(moment, datetime):
+        return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not isinstance(moment, date):
+        raise UsageError(f"created_since must be a date, an instant or text, not {type(moment).__name__}")
+    return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
