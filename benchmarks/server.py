@@ -30,7 +30,7 @@ from tallyfy_frames.sandbox.wire import Wire
 from tallyfy_frames.sandbox.world import START, World
 
 BODIES: Final = 4000  # distinct ones; the world draws names, statuses, progress, answers and people for each
-TIE_EVERY: Final = 33  # every so many runs share the instant of the one before: 3 %
+TIE_EVERY: Final = 33  # each so-manieth run shares the instant of the one before: 3 %
 HELD_ROWS_MAX: Final = 200_000  # of 1.2 KB: lists up to this size are rendered before the first request
 SPAN_S: Final = 390 * 86400  # all runs are created within it
 PAGE_SIZE_DEFAULT: Final = 10
@@ -45,10 +45,11 @@ ENVELOPE: Final = (
 class Rows:
     """Every run's JSON text, by its number: 0 is the oldest."""
 
-    def __init__(self, count: int, archived_share: float, *, hostile: bool, hold: bool) -> None:
+    def __init__(self, count: int, archived_share: float, *, hostile: bool, hold: bool, tie_every: int) -> None:
         """Render the distinct bodies; with ``hold`` every row, too."""
         world = World(1, BODIES)
         wire = Wire(world, plain=not hostile)
+        self.tie_every = tie_every
         self.step_ms = max(1, SPAN_S * 1000 // max(1, count))
         self.days = [(START + timedelta(days=day)).strftime("%Y-%m-%dT").encode() for day in range(SPAN_S // 86400 + 2)]
         self.clock = [b"%02d:%02d:%02d" % (s // 3600, s // 60 % 60, s % 60) for s in range(86400)]
@@ -67,7 +68,7 @@ class Rows:
     def render(self, number: int) -> bytes:
         """One run."""
         bodies = self.bodies[self.archived[number]]
-        tied = number - (number % TIE_EVERY == TIE_EVERY - 1)
+        tied = number - (self.tie_every > 0 and number % self.tie_every == self.tie_every - 1)
         seconds, millis = divmod(tied * self.step_ms, 1000)
         day, second = divmod(seconds, 86400)
         return bodies[number % len(bodies)] % (
@@ -120,7 +121,7 @@ class Api:
     def __init__(self, options: argparse.Namespace) -> None:
         """Render what will be served."""
         hold = options.render == "whole" or (options.render == "auto" and options.runs <= HELD_ROWS_MAX)
-        self.rows = Rows(options.runs, options.archived_share, hostile=options.hostile, hold=hold)
+        self.rows = Rows(options.runs, options.archived_share, hostile=options.hostile, hold=hold, tie_every=options.tie_every)
         self.limits = [Limit(text) for text in options.limit]
         self.latency_s = options.latency_ms / 1000
         self.speed = options.clock_speed
@@ -280,6 +281,7 @@ def main() -> None:
     )
     parser.add_argument("--render", choices=("auto", "whole", "paged"), default="auto")
     parser.add_argument("--hostile", action="store_true", help="the shapes that were seen, not those that are documented")
+    parser.add_argument("--tie-every", type=int, default=TIE_EVERY, help="of so many runs one shares its instant; 0: none")
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
     api = Api(options)

@@ -235,7 +235,7 @@ class Job:
             self.incomplete = incomplete
         finally:
             landed.close()  # an error raised here would keep its threads waiting for as long as somebody looks at it
-        for landing in self.first(found, plan):
+        for landing in self.first(found, walk):
             batch.add(landing)
         yield from self.shape(batch, listing)
 
@@ -250,13 +250,18 @@ class Job:
         self.again += len(answer.keys) - len(fresh)
         return fresh
 
-    def first(self, found: Sequence[tuple[_Landing, Sequence[int], Answer]], plan: Plan) -> Iterator[_Landing]:
+    def first(self, found: Sequence[tuple[_Landing, Sequence[int], Answer]], walk: Walk) -> Iterator[_Landing]:
         """With ``limit``: the rows that are wanted; all that came, where the walk knows no order."""
-        places = [(landing, row, answer.moments[row] or 0.0) for landing, rows, answer in found for row in rows]
-        if plan.order is not None and plan.sort in {None, plan.order, f"-{plan.order}"}:
-            places.sort(key=lambda place: place[2], reverse=plan.sort != plan.order)
+        plan, chosen = walk.plan, walk.chosen
+        places = [(landing, row, answer) for landing, rows, answer in found for row in rows]
+        if chosen is not None:
+            wanted_keys = set(chosen)
+            places = [place for place in places if place[2].keys[place[1]] in wanted_keys]
+        elif plan.order is not None:
+            places.sort(key=lambda place: place[2].moments[place[1]] or 0.0, reverse=plan.sort != plan.order)
+            places = places[: plan.limit]
         wanted: dict[int, tuple[_Landing, list[int]]] = {}
-        for landing, row, _ in places if plan.order is None else places[: plan.limit]:
+        for landing, row, _ in places:
             wanted.setdefault(id(landing), (landing, []))[1].append(row)
         for landing, rows in wanted.values():
             yield landing.taken(sorted(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from tallyfy_frames.api.steps import EMPTY_WITNESSES, Answer, Ask, NoOrder, Plan, Proof, Stuck, WalkLog
@@ -152,6 +153,7 @@ class First:
         self.first: Answer | None = None
         self.heeded = False
         self.passes: list[list[bytes]] = []
+        self.chosen: Sequence[bytes] | None = None  # the first rows, once that is shown
         self.pages: dict[int, Answer] = {}
         self.totals: set[int | None] = set()
         self.asked = 0
@@ -197,14 +199,14 @@ class First:
             what = f"the API did not honour sort={self.sort}, so the first rows cannot be told from the others"
             raise PaginationError(what, hint="read without limit")
         if self.limit <= len(self.first.keys):
-            self.proof = "seen"
+            self.proof, self.chosen = "seen", self.first.keys[: self.limit]
 
     def _close(self) -> None:
         """A pass is over."""
         keys = [key for page in sorted(self.pages) for key in self.pages[page].keys][: self.limit]
         steady = len(self.totals) == 1 and len(set(keys)) == len(keys)
         if steady and len(keys) == self.limit and keys in self.passes:
-            self.proof = "counted"
+            self.proof, self.chosen = "counted", keys
             return
         self.passes.append(keys)
         if len(self.passes) >= PASSES_MAX:

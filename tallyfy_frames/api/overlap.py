@@ -265,7 +265,7 @@ class Overlapping:
             raise NoOrder("a row has no readable time of creation")
         if ask.sort != self.plan.order:
             moments.reverse()
-        if any(a > b for a, b in itertools.pairwise(moments)):
+        if moments != sorted(moments):
             if self.partial:
                 what = f"the API did not honour sort={ask.sort}, so the first rows cannot be told from the others"
                 raise PaginationError(what, hint="read without limit and created_since")
@@ -304,7 +304,7 @@ class Overlapping:
         if self.partial and self.plan.limit is not None:
             sign = -1 if self.falling else 1
             self.first_rows |= {key: sign * at for key, at in zip(answer.keys, answer.moments, strict=True) if at is not None}
-        elif not self.still and len(self.spans.all) - len(self.out) > 2 * OVERLAP_ROWS and self.overlap < self.size // 3:
+        elif not self.still and self.overlap < self.size // 3 and self._torn > len(self.out) + OVERLAP_ROWS:
             self.overlap += 1  # more joints are open than answers are on their way: shifts outrun the overlap
 
     def _add(self, ask: Ask, span: Span) -> None:
@@ -330,6 +330,11 @@ class Overlapping:
             return False
         self.ends[ask.sort or ""] = frozenset(answer.keys)
         return len(self.ends) > 1 and len(set(self.ends.values())) == 1
+
+    @property
+    def _torn(self) -> int:
+        """How many joints are open for another reason than that rows of one instant lie there."""
+        return sum(a.high < b.low for a, b in itertools.pairwise(self.spans.all))
 
     @property
     def _longer(self) -> bool:

@@ -27,6 +27,7 @@ distinct rows that both found.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -54,6 +55,11 @@ class Walk:
     def proof(self) -> Proof | None:
         """How completeness was shown; None while it is not."""
         return self._way.proof
+
+    @property
+    def chosen(self) -> Sequence[bytes] | None:
+        """With ``limit`` in an order that only the API knows: the keys of the first rows. None in all other cases."""
+        return self._way.chosen if isinstance(self._way, First) else None
 
     def next(self) -> Ask | None:
         """The next request, which may go out at once; None while only an answer can tell, and at the end.

@@ -46,6 +46,42 @@ def test_plain_pages_do_lose_a_row_where_another_enters_in_the_middle_at_the_sam
     assert len(reading.lost) == 1
 
 
+def test_plain_pages_notice_a_row_that_is_away_while_the_middle_is_read(thrift):
+    for in_flight in (1, 4):
+        mutate = both(once(3, leaves(1)), once(9, Listed.come_back))
+        server = Server(Listed.of(240, random.Random(1)))
+        reading = read(server, Plan(per_page=20, order=ORDER, proof="still"), mutate, in_flight=in_flight)
+        assert (reading.walk.proof, reading.lost) == ("seen", set())
+
+
+def test_plain_pages_are_not_fooled_by_a_new_row_that_stands_before_the_newest_one(thrift):
+    """Of one instant, it comes before it by chance, and so in the place of the row that left."""
+
+    def swap(listed: Listed) -> None:
+        listed.leave(0)
+        listed.insert((listed.newest[0], 1))
+
+    for rows in (95, 91):  # the newest row amidst the last page, and alone on it
+        listed = Listed.of(rows, random.Random(1))
+        listed.rows = [(at, key + 100) for at, key in listed.rows]
+        reading = read(Server(listed), Plan(per_page=10, order=ORDER, proof="still"), once(6, swap))
+        assert (reading.walk.proof, reading.lost) == ("seen", set())
+
+
+def test_the_first_rows_are_the_first_whatever_is_created_or_leaves_meanwhile():
+    movements = [kind for kind in histories.KINDS if kind not in {"stands_still", "all_leave", "half_as_many_return"}]
+    raised = 0
+    for seed in range(1200):
+        draw = random.Random(seed)
+        size = draw.choice((10, 20))
+        plan = Plan(per_page=size, order=ORDER, limit=draw.randint(size, 6 * size), sort=draw.choice((None, ORDER)))
+        mutate = histories.KINDS[draw.choice(movements)](draw, draw.choice((0.3, 1, 3)))
+        reading = read(Server(Listed.of(10 * size, draw, ties=0.1)), plan, mutate, in_flight=draw.choice((1, 4, 8)), draw=draw)
+        assert not faults(reading), seed
+        raised += reading.error is not None
+    assert raised < 120
+
+
 def test_an_honest_server_whose_list_stands_still_is_always_read():
     for seed in range(1500):
         drawn = history(seed, honest=True, light=True)

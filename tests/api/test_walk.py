@@ -62,6 +62,15 @@ def test_a_still_list_takes_little_more_than_its_pages(rows: int, proof: str):
     assert not reading.lost
 
 
+@pytest.mark.parametrize("in_flight", [1, 2, 8])
+def test_rows_of_one_instant_here_and_there_cost_next_to_nothing(in_flight: int):
+    listed = Listed.of(50_000, random.Random(1), ties=0.08)
+    reading, _ = asked(Server(listed), WHOLE, in_flight)
+    assert reading.walk.proof == "seen"
+    assert reading.requests <= 1.16 * 500 + 3
+    assert not reading.lost
+
+
 def test_the_newest_page_is_asked_first_and_then_windows_that_overlap_up_to_it():
     _, asks = asked(still(250), WHOLE)
     assert asks[0] == (1, 100, "-created_at")
@@ -118,6 +127,9 @@ def test_an_absurd_total_does_not_keep_the_walk_from_its_end():
         reading, asks = asked(still(250, totals="absurd"), WHOLE, in_flight)
         assert reading.walk.proof == "seen"
         assert len(asks) <= 20
+        newest_leave = lambda listed, ask, found: listed.rows.__delitem__(slice(100, None)) if ask.number == 2 else None  # noqa: E731
+        reading = read(still(250, totals="absurd"), WHOLE, newest_leave, in_flight=in_flight)
+        assert reading.requests < 60
 
 
 def test_what_is_asked_for_after_the_proof_cannot_take_it_back():
