@@ -327,8 +327,8 @@ def requests(size: Size) -> dict[str, Any]:
             bars.append(bar(f"`{proof}`, ties: {ties}: {text}: requests above it (the worst)", max(over), 0, unit=""))
     return {
         "title": "Requests: a list that does not move",
-        "about": "Counted by the server; pages of 100. Ties: runs that share the instant of the one before. With `still` a joint "
-        "within an instant is asked for again, since a database may serve such rows in another order each time.",
+        "about": "Counted by the server; pages of 100. Ties: runs that share the instant of the one before. With `still` a "
+        "joint within an instant is asked for again, since a database may serve such rows in another order each time.",
         "tables": [{"columns": ["runs", "ties", "pages", "proof", "requests", "allowed"], "rows": rows}],
         "bars": bars,
         "raw": figures,
