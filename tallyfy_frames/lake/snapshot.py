@@ -329,7 +329,7 @@ class _Publishing:
             for frame in frames:
                 sink.write(frame)
                 rows += frame.height
-                digest = (digest + _digest(frame[spec.key])) % 2**64
+                digest = (digest + _digest(_hashes(frame[spec.key]))) % 2**64
                 values.update(frame[spec.partition] if spec.partition else [None] * frame.height)
             files = sink.finish()
         self.check(spec, folder, files, values, digest)
@@ -352,8 +352,9 @@ class _Publishing:
         rows = values.total()
         found = (0, 0, 0)
         if files:
-            keys = _scan(spec, folder, files).select(spec.key).collect()[spec.key]
-            found = (len(keys), keys.n_unique(), _digest(keys))
+            # By their hashes, file by file: the keys themselves would take more memory than all else.
+            hashes = pl.concat([_hashes(_scan(spec, folder, [file]).select(spec.key).collect()[spec.key]) for file in files])
+            found = (len(hashes), hashes.n_unique(), _digest(hashes))
         if found != (rows, rows, digest) or {file.value: file.rows for file in files} != values:
             what = f"the files of {spec.name} do not hold the rows that were read"
             raise SinkError(what, path=folder, read=rows, written=found[0], distinct=found[1], hint="check the disk")
@@ -372,9 +373,14 @@ class _Publishing:
             sync_folder(self.root)
 
 
-def _digest(keys: pl.Series) -> int:
-    """A sum over the keys' hashes: the same for the same keys in any order, and another if one is doubled."""
-    return int(keys.hash(seed=0).cast(pl.Int128).sum() or 0) % 2**64
+def _hashes(keys: pl.Series) -> pl.Series:
+    """64 bits for each key."""
+    return keys.hash(seed=0)
+
+
+def _digest(hashes: pl.Series) -> int:
+    """A sum: the same for the same keys in any order, and another if one is doubled."""
+    return int(hashes.cast(pl.Int128).sum() or 0) % 2**64
 
 
 def refuse_shrink(before: Manifest, after: Manifest) -> None:
