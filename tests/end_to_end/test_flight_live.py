@@ -149,7 +149,7 @@ def test_leaving_the_loop_ends_the_requests_at_once(serve: Serve, leave: str) ->
     except ZeroDivisionError as error:
         del error
     gc.collect()
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 1  # the answers on their way take three seconds
     until = time.monotonic() + 0.5
     while crew() and time.monotonic() < until:
         time.sleep(0.01)
