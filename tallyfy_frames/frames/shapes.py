@@ -8,6 +8,7 @@ page or two every page is seen at the first look. What is learned here decides h
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -22,6 +23,9 @@ PLANS_MAX: Final = 64  # remembered: there are as many as tables, but any column
 STRANGE_MAX: Final = 64  # unknown keys that are expected
 PLACE: Final = " - at `$["  # where msgspec says what it could not read
 STRANGER: Final = re.compile(r"Object contains unknown field `([A-Za-z_][A-Za-z0-9_]{0,63})` - at `\$\[\d+\]`")
+
+# Two threads that use a new type for the first time at once make msgspec 0.22 crash: it describes the type to itself meanwhile.
+_learning: Final = threading.Lock()
 
 Row: TypeAlias = dict[str, Any]
 Unknown: TypeAlias = dict[int, dict[str, Any]]  # by row, if it has keys that no column knows: those with their values
@@ -163,6 +167,11 @@ def seen(rows: Sequence[Row], plan: Plan) -> Seen | None:
     """A page's rows, in one look or in as many as there is to learn; None if they cannot be looked at."""
     if not rows:
         return None
+    with _learning:
+        return _seen(rows, plan)
+
+
+def _seen(rows: Sequence[Row], plan: Plan) -> Seen | None:
     if plan.shape is None:
         plan.shape = Shape.of(plan, rows[0])
     shape = plan.shape
@@ -189,8 +198,10 @@ def seen_body(body: bytes, plan: Plan, number: Callable[[str], Any]) -> tuple[Se
     shape = plan.shape
     if shape is None or not shape.closed:
         return None
+    with _learning:
+        decoder = shape.decoder(number)
     try:
-        answer = shape.decoder(number).decode(body)
+        answer = decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if answer.error or not answer.data:

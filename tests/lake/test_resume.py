@@ -93,7 +93,8 @@ def test_the_next_run_asks_for_what_is_missing_publishes_and_says_when_it_all_be
     retried = fault in {"sql-500", "reset"}
     assert (kept + asked - clean).total() <= settings.in_flight_max + (clean.total() // 3 if retried else 0)
     assert retried or not clean - kept - asked
-    assert second.requests == asked.total()
+    # What the first run had on its way may be answered, and counted by the server, only now.
+    assert second.requests <= asked.total() <= second.requests + settings.in_flight_max
     assert first.started_at is not None
     assert second.started_at is not None
     assert abs((second.started_at - first.started_at).total_seconds()) < 0.5
