@@ -22,7 +22,9 @@ from tallyfy_frames.api.spans import INFINITY, Gap, Place, Span, Spans, Window
 from tallyfy_frames.api.steps import EMPTY_WITNESSES, Answer, Ask, NoOrder, Plan, Proof, Stuck, WalkLog
 from tallyfy_frames.errors import PaginationError
 
-OVERLAP_PAGE_MIN: Final = 10  # of smaller pages, too few combinations of size and number begin where they are needed
+# Of smaller pages, too few combinations of size and number begin where they are needed. Of up to 12 rows, none shows both sides
+# of row 2,520 or 27,720, their common multiples: longer lists are counted in the end, at four times the requests.
+OVERLAP_PAGE_MIN: Final = 10
 STILL_PAGES_MIN: Final = 25  # below, plain pages save next to nothing
 TRIES_MAX: Final = 8  # for one gap, without any progress
 ORDER_WITNESSES: Final = 10  # rows that show whether an order is honoured, where fewer are wanted
@@ -245,7 +247,7 @@ class Overlapping:
         if answer.per_page is None and rows < min(
             ask.per_page, INFINITY if answer.total is None else answer.total
         ):  # cut, perhaps, without a word
-            self.size = max(rows, OVERLAP_PAGE_MIN)
+            self.size = min(self.size, max(rows, OVERLAP_PAGE_MIN))
         if self.partial:
             self.asked_to = rows
             if limit is None or answer.total is None or answer.total > limit:

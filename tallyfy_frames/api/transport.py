@@ -39,11 +39,13 @@ ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate"})
 
 
 class Clock:
-    """The time that waits are measured in: real time, unless a simulation runs faster."""
+    """The time that waits are measured in: real time, unless a simulation runs ``speed`` times as fast."""
+
+    speed = 1.0
 
     def now_s(self) -> float:
         """Seconds that never go back."""
-        return time.monotonic()
+        return time.monotonic() * self.speed
 
     def wait(self, event: threading.Event, seconds: float) -> None:
         """So long, or until ``event`` is set.
@@ -51,7 +53,7 @@ class Clock:
         In short steps: Python hears of Ctrl-C when a wait ends, and the handler that polars installs lets waits go on.
         """
         end_s = self.now_s() + seconds
-        while (left_s := end_s - self.now_s()) > 0 and not event.wait(min(left_s, WAKE_S)):
+        while (left_s := end_s - self.now_s()) > 0 and not event.wait(min(left_s / self.speed, WAKE_S)):
             pass
 
 
