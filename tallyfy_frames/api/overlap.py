@@ -18,7 +18,7 @@ import itertools
 from typing import Final, NamedTuple
 
 from tallyfy_frames.api.aim import OVERLAP_ROWS, Aim, Shown
-from tallyfy_frames.api.spans import INFINITY, Gap, Place, Span, Spans, Window
+from tallyfy_frames.api.spans import INFINITY, Gap, Place, Span, Spans, Window, window_from
 from tallyfy_frames.api.steps import EMPTY_WITNESSES, Answer, Ask, NoOrder, Plan, Proof, Stuck, WalkLog
 from tallyfy_frames.errors import PaginationError
 
@@ -61,18 +61,23 @@ class Overlapping:
         # The list at the start, as the first page tells it.
         self.newest = b""
         self.total_at_start: int | None = None
-        self.back_rows = 0
+        self.back_keys: frozenset[bytes] = frozenset()  # of the rows at its back
+        self.back_shown: set[bytes] = set()  # those of them that windows showed, too
         self.back_low = self.back_high = INFINITY
         # Planning.
         self.aim = Aim()
         self.total: int | None = None  # as stated last
         self.total_min = INFINITY
         self.total_max = 0
+        self.understated = False  # totals are too low, and who knows by how much
         self.low = INFINITY  # key of the first row
         self.asked_to = 0  # the index that windows were asked up to
         self.shown_to = 0  # and up to which they had rows
+        self.shown_high = -INFINITY  # the key of the last of those
+        self.short = False  # whether one of them had room for more
         self.ended = False  # whether windows have reached the back, or an answer seems to be the list's end
-        self.probe = 0  # the request that looks beyond the end
+        self.probe = 0  # the request that looks beyond what was shown
+        self.strange = 0  # how many of these in a row showed older rows there
         self.overlap = OVERLAP_ROWS
         self.tries: dict[tuple[float, float], int] = {}
         # Standing still.
@@ -126,7 +131,7 @@ class Overlapping:
             due = self.plan.limit
         elif not self.partial and self.total is not None and self.total_at_start is not None:
             total = min(self.total, self.total_at_start)
-            return total - self.back_rows + OVERLAP_ROWS if self.back_rows else total
+            return total - len(self.back_keys) + OVERLAP_ROWS if self.back_keys else total
         if self.partial and self.plan.since is None:
             return due
         # Half of the way that is left, by how dense the rows were so far: so next to nothing is asked for in vain.
@@ -144,11 +149,11 @@ class Overlapping:
         return Ask(number, window.page, window.per_page, self._front_sort)
 
     def _beyond(self, number: int) -> Ask | None:
-        """Every instant is proven, but by its totals the list is longer: is there anything where its end should be?"""
+        """Every instant is proven, but there may be more rows than were shown: what comes after them?"""
         if self.out:
             return None
         self.probe = number
-        return self._window(number, Window(self.size, (self.shown_to + self.back_rows) // self.size + 2))
+        return self._window(number, window_from(self.shown_to, self.size))
 
     def _repair(self, number: int, closing: set[tuple[float, float]]) -> tuple[Ask | None, tuple[float, float] | None]:
         """A request for what is still open, and the gap it may close."""
@@ -187,7 +192,7 @@ class Overlapping:
 
     def take(self, ask: Ask, answer: Answer) -> None:
         """Learn from an answer."""
-        self._hear_total(answer, self.out.pop(ask.number).floor)
+        self._hear_total(ask, answer, self.out.pop(ask.number).floor)
         if not answer.keys:
             self._take_nothing(ask, answer)
             return
@@ -197,20 +202,24 @@ class Overlapping:
                 return  # it contradicts an empty answer: begin anew
             self._begin(ask, answer)
         keys = self._sorted(ask, answer)
-        if ask.number == self.probe and keys[0] < self.back_high:
-            raise NoOrder(f"the API did not honour sort={ask.sort}: older rows came from beyond the newest one")
+        shown_to = self.shown_to
+        if ask.number == self.probe:
+            self._look_beyond(ask, keys[max(0, shown_to - self._start(ask, answer)) :])
         if keys:
             self._prove(ask, answer, keys)
-        if self._alone(ask, answer) or self._enough() or (self.spans.whole and (self.probe or not self._longer)):
+        if self._alone(ask, answer) or self._enough() or (self.spans.whole and not self._longer):
             self.proof = "seen"
+        elif self.spans.whole and ask.number == self.probe and self.shown_to == shown_to:
+            self.proof = "seen"  # there is nothing beyond, whatever totals say
         elif not self.ends and self._rigid(ask, answer):
             raise NoOrder("the API serves pages of one size, so they cannot overlap")
         elif not self.out and self.asked_to >= (self.total_at_start or 0):
             self._end_still(ask, answer)
 
-    def _hear_total(self, answer: Answer, floor: int) -> None:
-        """A total plans; one that fell shows that something moved."""
+    def _hear_total(self, ask: Ask, answer: Answer, floor: int) -> None:
+        """A total plans; one that fell shows that something moved, and one below what its own answer shows tells nothing."""
         total = answer.total
+        self.understated |= total is not None and total < self._start(ask, answer) + len(answer.keys)
         if total is None or total < floor:
             self.still = self.stood_still = False
         if total is None or not answer.keys:
@@ -256,7 +265,7 @@ class Overlapping:
             if not self.falling:
                 return
             self.falling, self.asked_to = False, 0
-        self.back_rows = rows
+        self.back_keys = frozenset(answer.keys)
         long = answer.total is not None and answer.total > STILL_PAGES_MIN * self.size
         self.still = self.plan.proof == "still" and long
 
@@ -273,6 +282,12 @@ class Overlapping:
                 raise PaginationError(what, hint="read without limit and created_since")
             raise NoOrder(f"the API did not honour sort={ask.sort}")
         return [-made for made in reversed(moments)] if self.falling else moments
+
+    def _look_beyond(self, ask: Ask, keys: list[float]) -> None:
+        """Rows after all that were shown are newer than those. Where some entered meanwhile they need not be, once."""
+        self.strange = self.strange + 1 if min(keys, default=INFINITY) < self.shown_high else 0
+        if self.strange > 1:
+            raise NoOrder(f"the API did not honour sort={ask.sort}: older rows came after newer ones")
 
     def _start(self, ask: Ask, answer: Answer) -> int:
         """The index of the first row."""
@@ -295,12 +310,16 @@ class Overlapping:
             return
         if self.still and len(answer.keys) < min(ask.per_page, (self.total_at_start or 0) - start):
             self.still = False  # part of a page is no page
-        self.low, self.shown_to = min(self.low, low), max(self.shown_to, end)
+        self.low = min(self.low, low)
+        if end > self.shown_to:
+            self.shown_to, self.shown_high = end, high
+        self.back_shown.update(self.back_keys.intersection(answer.keys))
         ties = next((n for n, key in enumerate(reversed(keys)) if key != high), len(keys))
         self.aim.recent.append(Shown(ask.number, start, end, low, high, ties))
         first = -INFINITY if ask.page == 1 else low
         self._add(ask, Span(first, high, Place(start, ask.number), Place(end - 1, ask.number)))
         short = len(answer.keys) < min(ask.per_page, self.size)
+        self.short = self.short or short
         last = short if self.total is None else end >= self.total and (short or self.partial)
         self.ended = self.ended or last or high > self.back_low
         if self.partial and self.plan.limit is not None:
@@ -340,8 +359,13 @@ class Overlapping:
 
     @property
     def _longer(self) -> bool:
-        """Whether all totals say that rows are missing before the back: then it may be that a sort was not honoured."""
-        return not self.partial and self.shown_to + self.back_rows < self.total_min < INFINITY
+        """Whether all totals say that there are more rows than were shown, or, if they tell nothing, whether there may be.
+
+        An order that holds within each page only proves every instant with pages that show but some of the rows.
+        """
+        if self.total_min == INFINITY or self.understated:
+            return not self.partial and not self.short
+        return not self.partial and self.shown_to + len(self.back_keys) - len(self.back_shown) < self.total_min
 
     def _enough(self) -> bool:
         """Whether what is wanted of a list is proven, where that is not all of it."""

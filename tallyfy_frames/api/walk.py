@@ -6,8 +6,9 @@ The list is paged by offset and shifts while it is read, so the end of the pages
     raised. What came or went meanwhile may have been shown or not.
 
 It holds if (a) one answer shows one contiguous stretch of one state of the list, (b) ``sort`` by creation is honoured, up to
-ties, and (c) the time of creation never changes. (b) is checked on every answer. Totals, page counts and links are hints for
-planning, never proof.
+ties, and (c) the time of creation never changes. (b) is checked on every answer, and where totals say that there are more rows
+than were shown: so an order that holds within each page only is noticed unless the list moves, too. Totals, page counts and
+links are hints for planning, never proof.
 
 **Why it holds.** An answer whose first row was created at *a* and whose last at *b* shows every row created between them that
 is in the list at that moment (`spans.py`). A row that was there throughout was there at that moment, too. So once the open
@@ -22,7 +23,8 @@ honoured. Requests are bounded, so a list that moves against us each time raises
 and stated a total that never fell and, read last, the newest row of the start stood at the index that the first total gives it:
 nothing can have left in front of it unless as many entered there (re-opened, un-archived), which is what this cannot see;
 ``counted``, where no order is known (`count.py`): two readings on different page sizes, every answer stating the very number of
-distinct rows that both found.
+distinct rows that both found. What it cannot see is one row that hides between two pages in both readings while others, which
+came and went meanwhile, stand in for it in both.
 """
 
 from __future__ import annotations

@@ -450,7 +450,9 @@ def history(seed: int, proof: str = "seen", *, honest: bool = False, light: bool
     if not honest and draw.random() < 0.7:
         server = replace(
             server,
-            sort=draw.choice(("honoured",) * 8 + ("ignored", "minus ignored")),
+            sort=draw.choice(
+                ("honoured",) * 8 + ("ignored", "minus ignored") + ("within the page",) * (name == "stands_still")
+            ),
             totals=draw.choice(("right",) * 6 + ("low", "high", "absent")),
             clamp=draw.choice((None,) * 5 + (max(6, size // 2),)),
             fixed_size=draw.choice((None,) * 12 + (5, 10)),
@@ -458,11 +460,13 @@ def history(seed: int, proof: str = "seen", *, honest: bool = False, light: bool
             refuses_past_end=draw.random() < 0.2,
             hiccups={draw.randint(1, 25): draw.choice(("empty", "half")) for _ in range(draw.choice((0, 0, 0, 1, 2)))},
         )
-    if server.sort == "ignored":
+    if server.sort == "within the page":  # alone: another fault may hide it
+        server = replace(server, totals=draw.choice(("right", "absent")), clamp=None, fixed_size=None, hiccups={})
+    if server.sort in {"ignored", "within the page"}:
         server.edited = [key for _, key in listed.rows]
         draw.shuffle(server.edited)
     plan = Plan(per_page=size, order=ORDER, proof=proof)  # type: ignore[arg-type]
-    part = draw.random()
+    part = draw.random() if server.sort != "within the page" else 1.0  # the first rows of such a list cannot be told
     if part < 0.1:
         plan = replace(plan, limit=draw.randint(1, 3 * size), sort=draw.choice((None, ORDER, f"-{ORDER}")))
     elif part < 0.2:

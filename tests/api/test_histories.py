@@ -232,6 +232,18 @@ def test_a_still_list_is_read_whatever_the_server_gets_wrong_or_the_walk_raises(
         assert reading.walk.proof == proof, reading.error
 
 
+@pytest.mark.parametrize("totals", ["right", "absent", "high", "absurd"])
+@pytest.mark.parametrize("size", [10, 20, 100])
+def test_an_order_that_holds_within_each_page_only_is_not_taken_for_one(size: int, totals: str):
+    for seed in range(40):
+        draw = random.Random(seed)
+        listed = Listed.of(draw.randint(2, 12 * size), draw)
+        server = Server(listed, sort="within the page", totals=totals)
+        server.edited = draw.sample(range(listed.keys), listed.keys)
+        reading = read(server, Plan(per_page=size, order=ORDER), in_flight=draw.choice((1, 4)), draw=draw)
+        assert not reading.silent, seed
+
+
 @pytest.mark.parametrize("hiccup", ["empty", "half"])
 @pytest.mark.parametrize("in_flight", [1, 4])
 @pytest.mark.parametrize("totals", ["right", "absent"])
