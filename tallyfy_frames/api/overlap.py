@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from tallyfy_frames.api.aim import OVERLAP_ROWS, Aim, Shown
 from tallyfy_frames.api.spans import INFINITY, Gap, Place, Span, Spans, Window, window_from
-from tallyfy_frames.api.steps import EMPTY_WITNESSES, Answer, Ask, NoOrder, Plan, Proof, Stuck, WalkLog
+from tallyfy_frames.api.steps import EMPTY_WITNESSES, ORDER_WITNESSES, Answer, Ask, NoOrder, Plan, Proof, Stuck, WalkLog
 from tallyfy_frames.errors import PaginationError
 
 # Of smaller pages, too few combinations of size and number begin where they are needed. Of up to 12 rows, none shows both sides
@@ -27,7 +27,6 @@ from tallyfy_frames.errors import PaginationError
 OVERLAP_PAGE_MIN: Final = 10
 STILL_PAGES_MIN: Final = 25  # below, plain pages save next to nothing
 TRIES_MAX: Final = 8  # for one gap, without any progress
-ORDER_WITNESSES: Final = 10  # rows that show whether an order is honoured, where fewer are wanted
 
 
 class _Sent(NamedTuple):

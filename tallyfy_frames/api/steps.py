@@ -11,11 +11,12 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from tallyfy_frames.api.protocol import Page, Row
+from tallyfy_frames.api.protocol import Row
 
 Proof: TypeAlias = Literal["seen", "still", "counted"]
 
 EMPTY_WITNESSES: Final = 3  # answers that must agree before a list is taken to be empty: a hiccup looks the same
+ORDER_WITNESSES: Final = 10  # rows that show whether an order is honoured, where fewer are wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +55,6 @@ class Answer:
     moments: Sequence[float | None]  # seconds since 1970; None where there is no readable instant
     total: int | None = None  # as stated
     per_page: int | None = None  # as stated
-
-    @classmethod
-    def of(cls, page: Page, key: str, order: str | None) -> Answer:
-        """A page's rows by ``key``, and their moments if there is an ``order``."""
-        moments = [moment(row.get(order)) for row in page.rows] if order else [None] * len(page.rows)
-        return cls([identity(row, key) for row in page.rows], moments, page.stated.total, page.stated.per_page)
 
 
 PAST_THE_END: Final = Answer((), ())  # for a page that an API refuses because there are not so many

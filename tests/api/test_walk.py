@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from api.histories import ORDER, Listed, Reading, Server, read
+from api.histories import ORDER, Listed, Mutation, Reading, Server, nothing, often, once, read
 
 import tallyfy_frames as tf
 from tallyfy_frames.api.overlap import STILL_PAGES_MIN
-from tallyfy_frames.api.protocol import Page, Request, Stated
 from tallyfy_frames.api.spans import INFINITY, Place, Span, Spans, window_around, window_from
 from tallyfy_frames.api.steps import Answer, Ask, Plan, identity, moment
 from tallyfy_frames.api.walk import Walk
@@ -302,11 +300,35 @@ def test_a_named_sort_shows_the_first_rows_once_its_opposite_comes_out_otherwise
     assert {key for _, key in server.ordered("name")[:limit]} <= set(reading.found)
 
 
-def test_a_named_sort_that_is_ignored_cannot_say_which_rows_are_first():
-    server = Named(still(900).listed)
+@pytest.mark.parametrize(
+    "change", [nothing, once(2, Listed.create), once(2, Listed.leave_any), once(2, lambda listed: listed.leave(0))]
+)
+@pytest.mark.parametrize("rows", [6, 11, 30, 101, 150, 900])
+@pytest.mark.parametrize("limit", [1, 5, 30, 150])
+def test_a_named_sort_that_is_ignored_cannot_say_which_rows_are_first(limit: int, rows: int, change: Mutation):
+    server = Named(still(rows).listed)
     server.heeds = False
-    with pytest.raises(tf.PaginationError, match="did not honour sort=name"):
-        raise asked(server, replace(WHOLE, limit=5, sort="name"))[0].error
+    reading = read(server, replace(WHOLE, limit=limit, sort="name"), change)
+    if rows > limit + 1:
+        assert isinstance(reading.error, tf.PaginationError)
+        assert "did not honour sort=name" in str(reading.error)
+    else:
+        assert not reading.silent  # all of them are wanted
+
+
+@pytest.mark.parametrize(
+    "change", [once(2, Listed.create), once(2, Listed.leave_any), often(random.Random(1), 0.5, Listed.create)]
+)
+@pytest.mark.parametrize("rows", [6, 11, 30, 101, 150, 900])
+@pytest.mark.parametrize("limit", [1, 5, 30, 90])
+def test_a_named_sort_that_is_honoured_is_believed_while_the_list_moves(limit: int, rows: int, change: Mutation):
+    reading = read(Named(still(rows).listed), replace(WHOLE, limit=limit, sort="name"), change)
+    assert reading.error is None
+
+
+def test_more_first_rows_than_a_page_holds_are_read_twice_on_different_page_sizes():
+    _, asks = asked(Named(still(900).listed), replace(WHOLE, limit=150, sort="name"))
+    assert asks == [(1, 100, "name"), (1, 100, "-name"), (2, 100, "name"), (1, 99, "name"), (2, 99, "name")]
 
 
 @pytest.mark.parametrize("totals", ["right", "absent"])
@@ -369,18 +391,6 @@ def test_rows_without_a_moment_are_counted():
     assert walk.proof == "counted"
 
 
-def page(rows: Sequence[dict[str, object]]) -> Page:
-    return Page(tuple(rows), Stated(total=len(rows), per_page=100), 1, 100, START, Request(()))
-
-
-def test_an_answer_holds_what_the_walk_needs_of_a_page():
-    answer = Answer.of(page([{"id": "0" * 32, "created_at": "2031-01-01T00:00:00Z"}, {"id": 7}]), "id", ORDER)
-    assert answer.keys == [bytes(16), identity({"id": 7})]
-    assert answer.moments == [START.timestamp(), None]
-    assert (answer.total, answer.per_page) == (2, 100)
-    assert Answer.of(page([{"id": 7, "created_at": "2031"}]), "id", None).moments == [None]
-
-
 def test_the_walk_costs_next_to_nothing_per_row():
     rows = [
         {"id": f"{n:032x}", "created_at": (START + timedelta(minutes=n)).isoformat(timespec="milliseconds")}
@@ -391,10 +401,8 @@ def test_the_walk_costs_next_to_nothing_per_row():
     while (ask := walk.next()) is not None:
         listed = rows if ask.sort == ORDER else rows[::-1]
         shown = listed[(ask.page - 1) * ask.per_page : ask.page * ask.per_page]
-        answer = Answer.of(
-            Page(tuple(shown), Stated(total=5000, per_page=ask.per_page), 1, 100, START, Request(())), "id", ORDER
-        )
-        walk.take(ask, answer)
+        keys, moments = [identity(row) for row in shown], [moment(row["created_at"]) for row in shown]
+        walk.take(ask, Answer(keys, moments, 5000, ask.per_page))
         taken += len(shown)
     assert walk.proof == "seen"
     assert (time.perf_counter() - began_s) / taken < 20e-6  # about 1.5 microseconds; machines that test are slow and shared
