@@ -45,8 +45,8 @@ def fly(
                 future: Future[tuple[Answer, Load]] = Future()
                 waiting.append((ask, future))
                 jobs.put((ask, future))
-            if not waiting:
-                return
+            if not waiting or walk.proof is not None:
+                return  # what is still on its way was asked in vain: nothing hangs on it
             ask, future = waiting.popleft()
             answer, load = _landed(future)
             walk.take(ask, answer)

@@ -23,6 +23,7 @@ class Plain:
         self.ready = ready
         self.asked = 0
         self.taken: list[int] = []
+        self.proof: str | None = None
 
     def next(self) -> Ask | None:
         if self.asked == self.pages or not self.ready(self):
@@ -176,6 +177,21 @@ def test_what_waits_unbegun_is_taken_back_at_the_end() -> None:
     before = len(api.began)
     gate.set()
     assert settled(lambda: len(api.began)) == before
+
+
+def test_what_is_on_its_way_when_all_is_proven_is_not_waited_for_and_may_fail() -> None:
+    class Proven(Plain):
+        def take(self, ask: Ask, answer: Answer) -> None:
+            super().take(ask, answer)
+            self.proof = "seen"
+
+    def fail(ask: Ask) -> None:
+        if ask.number > 1:
+            raise RateLimited("refused")
+
+    walk, api = Proven(10), Api(fail)
+    assert list(flight(walk, api)) == [1]
+    assert api.most_out <= 2
 
 
 def test_an_error_comes_out_in_its_turn_and_ends_it() -> None:
