@@ -95,6 +95,13 @@ class Pace:
             return max(wait_s, TICK_S)
         if sum(request.turn == self._turn for request in self._out) >= self._may_be_out():
             return ASK_AGAIN_S
+        return self._budget_s(now_s)
+
+    def asked_s(self, now_s: float) -> float:
+        """The part of it that the API asks for, or is known to: not what was pinned, nor how many are on their way."""
+        return max(self._resume_s - now_s, self._budget_s(now_s))
+
+    def _budget_s(self, now_s: float) -> float:
         if self._growing:
             return 0.0
         age_s = self._age_s(now_s)

@@ -119,7 +119,7 @@ def list_request(path: Sequence[str], params: Mapping[str, object], *, page: int
 
 
 def read_page(request: Request, reply: Reply, *, page: int, per_page: int, now: datetime) -> Page:
-    """The rows of a list answer, judged against itself. Raises ``DecodeError`` or ``PaginationError`` if it cannot be one.
+    """The rows of a list answer. Raises ``DecodeError`` if it cannot be one; :func:`judge` says whether it contradicts itself.
 
     A body is ``{"data": […], "meta": {…}}``; a bare list was seen, too. A body with neither is an error, never an empty page.
     """
@@ -132,7 +132,6 @@ def read_page(request: Request, reply: Reply, *, page: int, per_page: int, now: 
     if not all(isinstance(row, dict) for row in rows):
         raise DecodeError("a row of the answer is not an object", url=request.shown, page=page, hint="try again later")
     stated = read_stated(body.get("meta") if isinstance(body, dict) else None)
-    judge(request, stated, [_digest(row) for row in rows], page=page)
     return Page(tuple(rows), stated, page, per_page, now, request)
 
 
@@ -150,10 +149,6 @@ def judge(request: Request, stated: Stated, keys: Sequence[object], *, page: int
         raise PaginationError(
             "the answer does not hold as many rows as it states", rows=len(keys), stated=stated.count, **where
         )
-
-
-def _digest(row: object) -> object:
-    return row.get("id", id(row)) if isinstance(row, dict) and isinstance(row.get("id"), str | int) else id(row)
 
 
 def read_stated(meta: object) -> Stated:
@@ -284,15 +279,23 @@ def requests_left(headers: Mapping[str, str]) -> int | None:
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that ``Retry-After`` asks for: a number or an HTTP date; None if it says nothing usable, or a past date."""
+    """Seconds that ``Retry-After`` asks for: a number or an HTTP date; None if it says nothing usable, or a past date.
+
+    A date is read by the server's own clock, if its ``Date`` tells that; else by ours, ``now``.
+    """
     text = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
+    if re.fullmatch(r"[0-9]{1,18}(\.[0-9]+)?", text):
         return float(text)
+    until = _http_date(text)
+    if until is None:
+        return None
+    seconds = (until - (_http_date(headers.get("date", "")) or now)).total_seconds()
+    return seconds if seconds > 0 else None
+
+
+def _http_date(text: str) -> datetime | None:
     try:
-        until = parsedate_to_datetime(text)
+        moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    seconds = (until - now).total_seconds()
-    return seconds if seconds > 0 else None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -214,7 +214,7 @@ class Client:
         while not self._stopped.is_set():
             with self._lock:
                 now_s = CLOCK.now_s()
-                wait_s, answered = self._pace.wait_s(now_s), self._answered
+                wait_s, asked_s, answered = self._pace.wait_s(now_s), self._pace.asked_s(now_s), self._answered
                 if wait_s <= 0:
                     # Requests wait at the same time: what another one has counted already is not counted again. Before any 429
                     # they only wait for room, as more of them get on their way.
@@ -222,9 +222,9 @@ class Client:
                         self.traffic.waited_s += max(0.0, now_s - max(began_s, self._waited_to_s))
                     self._waited_to_s = now_s
                     return self._pace.sent(now_s)
-            if wait_s > self.settings.max_wait_s:
+            if asked_s > self.settings.max_wait_s:
                 _, hint = protocol.ERROR_FOR_STATUS[429]
-                raise RateLimited("the API asks us to wait", retry_after_s=round(wait_s, 1), url=request.shown, hint=hint)
+                raise RateLimited("the API asks us to wait", retry_after_s=round(asked_s, 1), url=request.shown, hint=hint)
             CLOCK.wait(answered, wait_s)
         raise _ended(request)
 

@@ -18,6 +18,7 @@ from tallyfy_frames.api.protocol import (
     Request,
     Stated,
     check,
+    judge,
     list_request,
     read_item,
     read_page,
@@ -114,8 +115,9 @@ def test_bytes_that_are_no_json_are_an_error(data: bytes) -> None:
     ids=["foreign", "doubled", "doubled, no total", "fewer than counted"],
 )
 def test_an_answer_that_contradicts_itself_is_an_error(rows: list[Any], pagination: dict[str, int]) -> None:
+    said = page(listed(rows, **pagination))
     with pytest.raises(tf.PaginationError):
-        page(listed(rows, **pagination))
+        judge(ASKED, said.stated, [row["id"] for row in said.rows], page=1)
 
 
 @pytest.mark.parametrize("rows", [[], [{"id": "e"}]])
@@ -206,6 +208,12 @@ def test_a_long_message_is_cut() -> None:
 )  # fmt: skip
 def test_retry_after_is_seconds_or_a_date(header: str, seconds: float | None) -> None:
     assert retry_after_s({"retry-after": header}, NOW) == seconds
+
+
+def test_a_date_to_wait_for_is_read_by_the_clock_of_the_server() -> None:
+    headers = {"retry-after": "Sun, 01 Jun 2031 15:00:30 GMT", "date": "Sun, 01 Jun 2031 15:00:00 GMT"}
+    assert retry_after_s(headers, NOW) == 30
+    assert retry_after_s({**headers, "date": "soon"}, NOW) == 3 * 3600 + 30
 
 
 @given(st.binary(max_size=200))

@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,22 @@ def test_a_wait_longer_than_allowed_raises_at_once_and_states_it(clock: FakeCloc
     assert caught.value.retry_after_s == 3000
     assert (len(answers.asked), clock.waits) == (1, [])
     assert "waiting 3000" not in caplog.text, "it is not waited for"
+
+
+def test_a_pinned_pace_is_kept_to_however_impatient_and_is_no_wait_that_the_api_asked_for(clock: FakeClock) -> None:
+    with Client(settings(max_requests_per_minute=2, max_wait_s=5), transport=httpx.MockTransport(Answers(OK))) as client:
+        for _ in range(5):
+            client.ask(ASKED, body)
+    assert clock.time_s - 1000 == pytest.approx(120, abs=1)
+
+
+def test_who_will_not_wait_at_all_still_waits_for_room(clock: FakeClock) -> None:
+    def slow(request: httpx.Request) -> httpx.Response:
+        time.sleep(0.02)
+        return httpx.Response(200, content=b"{}", request=request)
+
+    with Client(settings(max_wait_s=0), transport=httpx.MockTransport(slow)) as client, ThreadPoolExecutor(4) as crowd:
+        assert len([*crowd.map(lambda _: client.ask(ASKED, body), range(12))]) == 12
 
 
 def test_whoever_asks_after_that_is_told_the_same_and_sends_nothing(clock: FakeClock) -> None:
