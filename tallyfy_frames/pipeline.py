@@ -166,6 +166,7 @@ class Job:
                 tell(self.event(began_s, done=True))
             finally:
                 self.account(client)
+                report.quarantined = pl.DataFrame(self.set_aside, schema=QUARANTINE_SCHEMA, orient="row")
                 report.finished_at = datetime.now(UTC)
         if self.unknown:
             names = ", ".join(sorted(self.unknown)[:20])
@@ -220,7 +221,7 @@ class Job:
             for ask, answer, landing in landed:
                 if ask.number == 1 and len(self.walks) > 1:  # rows of another list show, too, whether the filter was ignored
                     self.check_heeded(self.flat(_Batch([landing], landing.cells.height))[0], listing)
-                fresh = self.fresh(answer)
+                fresh = self.fresh(answer, landing)
                 if self.limit is not None:
                     found.append((landing, fresh, answer))
                     continue
@@ -239,15 +240,17 @@ class Job:
             batch.add(landing)
         yield from self.shape(batch, listing)
 
-    def fresh(self, answer: Answer) -> list[int]:
-        """The rows that did not come before, nor are older than wanted."""
-        since_s, add = None if self.since is None else self.since.timestamp(), self.ids.add
-        if since_s is None:
-            fresh = [row for row, key in enumerate(answer.keys) if add(key)]
-        else:
-            rows = enumerate(zip(answer.keys, answer.moments, strict=True))
-            fresh = [row for row, (key, made) in rows if (made is None or made >= since_s) and add(key)]
-        self.again += len(answer.keys) - len(fresh)
+    def fresh(self, answer: Answer, landing: _Landing) -> list[int]:
+        """The rows that are new, and not older than wanted. What should be an instant and is none stays: a contract says so."""
+        wanted: Sequence[int] = range(len(answer.keys))
+        if self.since is not None and self.spec.order is not None:
+            since_s, cells = self.since.timestamp(), landing.cells
+            odd = {fault.row for fault in cells.faults}
+            odd |= {row for row, text in enumerate(cells.columns[self.spec.order]) if text is not None}
+            wanted = [row for row, made in enumerate(answer.moments) if (row in odd if made is None else made >= since_s)]
+        add, keys = self.ids.add, answer.keys
+        fresh = [row for row in wanted if add(keys[row])]
+        self.again += len(wanted) - len(fresh)
         return fresh
 
     def first(self, found: Sequence[tuple[_Landing, Sequence[int], Answer]], walk: Walk) -> Iterator[_Landing]:
@@ -285,13 +288,16 @@ class Job:
         """One page from the API."""
 
         def read(asked: protocol.Request, reply: protocol.Reply) -> tuple[Answer, _Landing]:
-            now = datetime.now(UTC)
+            now, rows = datetime.now(UTC), None
             known = decode_body(reply.body, self.spec.columns, protocol.number)
             if known is not None and None not in known[0].columns[self.spec.key]:
-                return self.landed(asked, *known, page=ask.page, now=now)
-            page = protocol.read_page(asked, reply, page=ask.page, per_page=ask.per_page, now=now)
-            cells = decode(page.rows, self.spec.columns)
-            return Answer.of(page, self.spec.key, self.spec.order), _Landing(page.stated, now, cells)
+                cells, stated = known[0], protocol.read_stated(known[1])
+            else:
+                page = protocol.read_page(asked, reply, page=ask.page, per_page=ask.per_page, now=now)
+                cells, stated, rows = decode(page.rows, self.spec.columns), page.stated, page.rows
+            answer = self.answer(cells, stated, rows)
+            protocol.judge(asked, stated, answer.keys, page=ask.page)
+            return answer, _Landing(stated, now, cells)
 
         if ask.after_pause:
             client.pause()
@@ -303,15 +309,14 @@ class Job:
             nothing = _Landing(Stated(), datetime.now(UTC), decode((), self.spec.columns))
             return PAST_THE_END, nothing  # there are not so many pages, and the API says so by refusing
 
-    def landed(
-        self, asked: protocol.Request, cells: Cells, meta: object, *, page: int, now: datetime
-    ) -> tuple[Answer, _Landing]:
-        """An answer whose rows look as they always do."""
-        spec, stated = self.spec, protocol.read_stated(meta)
-        keys = [identity({spec.key: value}, spec.key) for value in cells.columns[spec.key]]
-        protocol.judge(asked, stated, keys, page=page)
+    def answer(self, cells: Cells, stated: Stated, rows: Sequence[protocol.Row] | None) -> Answer:
+        """What the walk needs to know. A row whose key cannot be read is known by all that it holds."""
+        spec = self.spec
+        found = cells.columns[spec.key]
+        keys = [identity({spec.key: value} if value is not None or rows is None else rows[row], spec.key)
+                for row, value in enumerate(found)]  # fmt: skip
         moments = [None] * len(keys) if spec.order is None else [moment(text) for text in cells.columns[spec.order]]
-        return Answer(keys, moments, stated.total, stated.per_page), _Landing(stated, now, cells)
+        return Answer(keys, moments, stated.total, stated.per_page)
 
     def shape(self, batch: _Batch, listing: Listing) -> Iterator[pl.DataFrame]:
         """Rows as they came → one valid frame, if any are left of them."""
@@ -365,7 +370,6 @@ class Job:
         report.values_nulled = dict(self.nulled)
         report.unknown_keys = dict(self.unknown)
         report.rows_quarantined = len(self.set_aside)
-        report.quarantined = pl.DataFrame(self.set_aside, schema=QUARANTINE_SCHEMA, orient="row")
 
     def event(self, began_s: float, *, done: bool = False) -> ProgressEvent:
         """How far this is."""
