@@ -147,7 +147,7 @@ class Pace:
             self._wrong_zeros += 1
         self._remaining, self._remaining_s = remaining, now_s
 
-    def failed(self, request: Sent, now_s: float) -> None:  # noqa: ARG002  # alike: the answer, then the time
+    def failed(self, request: Sent) -> None:
         """No answer came, or a 5xx: it may have been counted, and says nothing else."""
         self._out.discard(request)
 

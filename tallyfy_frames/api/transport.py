@@ -27,7 +27,7 @@ from tallyfy_frames.api.protocol import Reply, Request
 from tallyfy_frames.errors import DecodeError, FilterError, RateLimited, ServerError, SettingsError, TallyfyFramesError
 from tallyfy_frames.settings import Settings
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 logger: Final = logging.getLogger(__name__)
 logging.getLogger("stamina").addHandler(logging.NullHandler())  # it reports each retry; we do, too, with more to say
@@ -126,7 +126,7 @@ class Client:
         self._lines.cut()  # nobody waits any more for what is under way
         self._http.close()
 
-    def ask(self, request: Request, read: Callable[[Request, Reply], Answer]) -> Answer:
+    def ask(self, request: Request, read: Callable[[Request, Reply], Result]) -> Result:
         """What ``read`` makes of the answer, asking again where an error says that may help.
 
         Raises the last error once ``settings.attempts`` are used up, and ``RateLimited`` at once if the API asks for a
@@ -142,7 +142,7 @@ class Client:
                     error.where["attempt"] = f"{refusals} of {settings.attempts}"
                     raise
 
-    def _ask(self, request: Request, read: Callable[[Request, Reply], Answer]) -> Answer:
+    def _ask(self, request: Request, read: Callable[[Request, Reply], Result]) -> Result:
         """As :meth:`ask`, but for 429."""
         settings = self.settings
         for attempt in stamina.retry_context(
@@ -169,7 +169,7 @@ class Client:
         """Wait as long as before a second attempt."""
         CLOCK.wait(self._stopped, self.settings.retry_wait_s)
 
-    def _read(self, request: Request, reply: Reply, read: Callable[[Request, Reply], Answer]) -> Answer:
+    def _read(self, request: Request, reply: Reply, read: Callable[[Request, Reply], Result]) -> Result:
         """Read the answer. An error is made from a copy without the token, in case the API repeats it."""
         try:
             protocol.check(request, reply, now=datetime.now(UTC))
@@ -194,7 +194,7 @@ class Client:
                 if not self._stopped.is_set():  # else it stays set
                     self._answered = threading.Event()
                 if reply is None or reply.status >= 500:
-                    self._pace.failed(sent, now_s)
+                    self._pace.failed(sent)
                 elif reply.status == 429:
                     self.traffic.throttled += 1
                     asked_s = protocol.retry_after_s(reply.headers, datetime.now(UTC))

@@ -22,7 +22,7 @@ import msgspec
 from tallyfy_frames.frames.cells import Cells, Fault
 from tallyfy_frames.frames.masking import masked_json
 from tallyfy_frames.frames.readers import READERS, kind
-from tallyfy_frames.frames.shapes import Plan, Row, Seen, seen, seen_body, strangers
+from tallyfy_frames.frames.shapes import Layout, Row, Seen, seen, seen_body, strangers
 from tallyfy_frames.frames.sieves import begin_plainly, read_column, read_json
 from tallyfy_frames.tables._table import Column
 
@@ -35,8 +35,8 @@ _NONE: Final = type(None)
 
 def decode(rows: Sequence[Row], columns: Sequence[Column]) -> Cells:
     """Cells for every column that has a source or reads ``extra``; one cell per row, in order. ``rows`` stay as they are."""
-    plan = Plan.of(columns)
-    cells = _read(seen(rows, plan) or _sought(rows, plan), plan, len(rows))
+    layout = Layout.of(columns)
+    cells = _read(seen(rows, layout) or _sought(rows, layout), layout, len(rows))
     for row in {fault.row for fault in cells.faults}:
         cells.texts[row] = masked_json(rows[row])
     return cells
@@ -48,28 +48,28 @@ def decode_body(body: bytes, columns: Sequence[Column], number: Callable[[str], 
     None for an answer with an error, without rows or with a fault, for all that is no such answer, and for rows in which
     there is anything new: :func:`decode` learns that. ``number`` is what reads numbers with a fraction.
     """
-    plan = Plan.of(columns)
-    page = seen_body(body, plan, number)
+    layout = Layout.of(columns)
+    page = seen_body(body, layout, number)
     if page is None:
         return None
     found, height, meta = page
-    cells = _read(found, plan, height)
+    cells = _read(found, layout, height)
     return None if cells.faults else (cells, meta)
 
 
-def _read(page: Seen, plan: Plan, height: int) -> Cells:
-    cells = Cells(height, {name: [] for name in plan.names})
+def _read(page: Seen, layout: Layout, height: int) -> Cells:
+    cells = Cells(height, {name: [] for name in layout.names})
     found, held, unknown = page.found, page.held, page.unknown
-    for parent in [parent for parent in plan.inner if parent in found]:
-        objects = _objects(found[parent], parent, plan, cells)
-        found |= {f"{parent}.{key}": values for key, values in _spread(objects, plan.inner[parent]).items()}
-        for place, more in strangers(objects, plan.inner[parent], f"{parent}.").items():
+    for parent in [parent for parent in layout.inner if parent in found]:
+        objects = _objects(found[parent], parent, layout, cells)
+        found |= {f"{parent}.{key}": values for key, values in _spread(objects, layout.inner[parent]).items()}
+        for place, more in strangers(objects, layout.inner[parent], f"{parent}.").items():
             unknown[place] = unknown.get(place, {}) | more
-    instants = plan.instants & held
+    instants = layout.instants & held
     if not begin_plainly(found[source] for source in instants):
         held = held - instants
     json: list[tuple[Column, Sequence[Any]]] = []
-    for column in plan.sourced:
+    for column in layout.sourced:
         values = found[column.sources[0]] if len(column.sources) == 1 else _take(found, column.sources)
         if held.issuperset(column.sources):
             cells.columns[column.name] = [*values]
@@ -77,7 +77,7 @@ def _read(page: Seen, plan: Plan, height: int) -> Cells:
             json.append((column, values))
         else:
             read_column(column, values, cells)
-    for column in plan.extra:
+    for column in layout.extra:
         cells.unknown.update(chain.from_iterable(unknown.values()))
         unknown = {place: dict(sorted(keys.items())) for place, keys in unknown.items()}
         json.append((column, [*map(unknown.get, range(height))]))
@@ -85,9 +85,9 @@ def _read(page: Seen, plan: Plan, height: int) -> Cells:
     return cells
 
 
-def _sought(rows: Sequence[Row], plan: Plan) -> Seen:
+def _sought(rows: Sequence[Row], layout: Layout) -> Seen:
     """What is in the rows, looked up key by key: for rows that nobody can look at as a whole."""
-    return Seen(_spread(rows, plan.top), frozenset(), strangers(rows, plan.top))
+    return Seen(_spread(rows, layout.top), frozenset(), strangers(rows, layout.top))
 
 
 def _spread(places: Sequence[Row], keys: Sequence[str]) -> dict[str, Sequence[Any]]:
@@ -115,10 +115,10 @@ def _take(found: Mapping[str, Sequence[Any]], sources: Sequence[str]) -> Sequenc
     return values
 
 
-def _objects(values: Sequence[Any], parent: str, plan: Plan, cells: Cells) -> list[Row]:
+def _objects(values: Sequence[Any], parent: str, layout: Layout, cells: Cells) -> list[Row]:
     """The nested objects under one key, whatever they look like; where there is nothing, one whose known keys hold null."""
-    nothing: Row = dict.fromkeys(plan.inner[parent])
-    children = plan.children[parent]
+    nothing: Row = dict.fromkeys(layout.inner[parent])
+    children = layout.children[parent]
     first = next(iter(children.values()))
     empty = values.count([])
     if {*map(type, values)} <= ({dict, list, _NONE} if empty else {dict, _NONE}):

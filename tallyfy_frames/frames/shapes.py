@@ -19,7 +19,7 @@ from msgspec.structs import astuple
 from tallyfy_frames.frames.sieves import HELD
 from tallyfy_frames.tables._table import Column, Reads
 
-PLANS_MAX: Final = 64  # remembered: there are as many as tables, but any columns will do
+LAYOUTS_MAX: Final = 64  # remembered: there are as many as tables, but any columns will do
 STRANGE_MAX: Final = 64  # unknown keys that are expected
 PLACE: Final = " - at `$["  # where msgspec says what it could not read
 STRANGER: Final = re.compile(r"Object contains unknown field `([A-Za-z_][A-Za-z0-9_]{0,63})` - at `\$\[\d+\]`")
@@ -40,7 +40,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(slots=True)
-class Plan:
+class Layout:
     """Where the values of columns are, and what was learned of them."""
 
     columns: Sequence[Column]
@@ -58,18 +58,18 @@ class Plan:
     shape: Shape | None = None
 
     @classmethod
-    def of(cls, columns: Sequence[Column]) -> Plan:
-        """The plan for these very columns: they are not compared, which would take longer than reading a page."""
-        plan = _plans.get(id(columns))
-        if plan is None or plan.columns is not columns:
-            plan = cls._made(columns)
-            if len(_plans) >= PLANS_MAX:
-                _plans.clear()
-            _plans[id(columns)] = plan
-        return plan
+    def of(cls, columns: Sequence[Column]) -> Layout:
+        """The layout for these very columns: they are not compared, which would take longer than reading a page."""
+        layout = _layouts.get(id(columns))
+        if layout is None or layout.columns is not columns:
+            layout = cls._made(columns)
+            if len(_layouts) >= LAYOUTS_MAX:
+                _layouts.clear()
+            _layouts[id(columns)] = layout
+        return layout
 
     @classmethod
-    def _made(cls, columns: Sequence[Column]) -> Plan:
+    def _made(cls, columns: Sequence[Column]) -> Layout:
         sourced = [column for column in columns if column.sources and column.reads != "stated"]
         extra = [column for column in columns if column.reads == "json" and not column.sources]
         top: dict[str, None] = {}
@@ -101,12 +101,12 @@ class Plan:
         return (self.odd, self.strange, self.closed) != (shape.odd, shape.strange, shape.closed)
 
 
-_plans: Final[dict[int, Plan]] = {}
+_layouts: Final[dict[int, Layout]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A type that rows are held to, made of what a plan had learned."""
+    """A type that rows are held to, made of what a layout had learned."""
 
     odd: frozenset[str]
     strange: frozenset[str]
@@ -130,24 +130,24 @@ class Shape:
         return decoder
 
     @classmethod
-    def of(cls, plan: Plan, row: Row) -> Shape:
+    def of(cls, layout: Layout, row: Row) -> Shape:
         """Keys in the order of ``row``: rows in the same order are held to it faster."""
-        odd, strange, closed = plan.odd, plan.strange, plan.closed
+        odd, strange, closed = layout.odd, layout.strange, layout.closed
         order = {key: place for place, key in enumerate(row)}
-        keys = sorted((*plan.top, *sorted(strange)), key=lambda key: order.get(key, len(row)))
+        keys = sorted((*layout.top, *sorted(strange)), key=lambda key: order.get(key, len(row)))
         types: list[Any] = []
         objects: dict[str, Sequence[str]] = {}
         for key in keys:
-            inner = plan.inner.get(key, ())
+            inner = layout.inner.get(key, ())
             if key in strange or key in odd:
                 types.append(Any)
             elif inner:
                 objects[key] = [f"{key}.{name}" for name in inner]
-                kinds = [HELD.get(plan.readers[source], Any) for source in objects[key]]
+                kinds = [HELD.get(layout.readers[source], Any) for source in objects[key]]
                 types.append(_struct(inner, kinds, closed=True) | None)
             else:
-                types.append(HELD.get(plan.readers[key], Any))
-        held = frozenset(source for source, reads in plan.readers.items()
+                types.append(HELD.get(layout.readers[key], Any))
+        held = frozenset(source for source, reads in layout.readers.items()
                          if reads in HELD and source.partition(".")[0] not in odd)  # fmt: skip
         defaults = [msgspec.UNSET if key in strange else None for key in keys]
         rows: Any = list[_struct(keys, types, defaults, closed=closed)]  # type: ignore[misc]
@@ -163,39 +163,41 @@ def _struct(keys: Sequence[str], types: Sequence[Any], defaults: Sequence[Any] =
     )
 
 
-def seen(rows: Sequence[Row], plan: Plan) -> Seen | None:
+def seen(rows: Sequence[Row], layout: Layout) -> Seen | None:
     """A page's rows, in one look or in as many as there is to learn; None if they cannot be looked at."""
     if not rows:
         return None
     with _learning:
-        return _seen(rows, plan)
+        return _seen(rows, layout)
 
 
-def _seen(rows: Sequence[Row], plan: Plan) -> Seen | None:
-    if plan.shape is None:
-        plan.shape = Shape.of(plan, rows[0])
-    shape = plan.shape
+def _seen(rows: Sequence[Row], layout: Layout) -> Seen | None:
+    if layout.shape is None:
+        layout.shape = Shape.of(layout, rows[0])
+    shape = layout.shape
     while True:
         try:
             records = msgspec.convert(rows, shape.rows)
         except msgspec.ValidationError as error:
-            if not plan.learn(str(error), shape):
+            if not layout.learn(str(error), shape):
                 return None
-            plan.shape = shape = Shape.of(plan, rows[0])
+            layout.shape = shape = Shape.of(layout, rows[0])
         except RecursionError:
             return None
         else:
             return (
-                _fields(records, shape) if shape.closed else _fields(records, shape)._replace(unknown=strangers(rows, plan.top))
+                _fields(records, shape)
+                if shape.closed
+                else _fields(records, shape)._replace(unknown=strangers(rows, layout.top))
             )
 
 
-def seen_body(body: bytes, plan: Plan, number: Callable[[str], Any]) -> tuple[Seen, int, Any] | None:
+def seen_body(body: bytes, layout: Layout, number: Callable[[str], Any]) -> tuple[Seen, int, Any] | None:
     """The rows of an answer ``{"data": …, "meta": …}``, how many, and its ``meta``; None unless all is as known.
 
     It takes less than half the time of making objects of the rows first. ``number`` reads numbers with a fraction.
     """
-    shape = plan.shape
+    shape = layout.shape
     if shape is None or not shape.closed:
         return None
     with _learning:

@@ -343,7 +343,7 @@ def test_all_workers_wait_for_the_longest_wait_asked_for() -> None:
     assert pace.wait_s(41.31) == 0
     canary = pace.sent(41.31)
     assert pace.wait_s(41.32) > 0, "one goes ahead, the others wait for its answer"
-    pace.failed(canary, 41.4)
+    pace.failed(canary)
     assert pace.wait_s(41.41) == 0, "a failure is no answer: the next goes ahead"
 
 
@@ -379,7 +379,7 @@ def test_whatever_the_server_says_the_pace_keeps_its_word(seed: int, pinned: int
                     case "a":
                         pace.accepted(request, now_s, rng.choice([None, 0, 0, 5]))
                     case "f":
-                        pace.failed(request, now_s)
+                        pace.failed(request)
                     case _:
                         asked_s = rng.choice([None, 0.0, 0.3, 1.0, 59.0, 3000.0])
                         pause_s = pace.refused(request, now_s, asked_s)

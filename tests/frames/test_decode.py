@@ -23,7 +23,7 @@ from tallyfy_frames.frames.decode import MISSES_MAX, Cells, Fault, decode, decod
 from tallyfy_frames.frames.flatten import flatten
 from tallyfy_frames.frames.masking import MASK
 from tallyfy_frames.frames.readers import READERS, Unreadable
-from tallyfy_frames.frames.shapes import STRANGE_MAX, Plan
+from tallyfy_frames.frames.shapes import STRANGE_MAX, Layout
 from tallyfy_frames.sandbox import World
 from tallyfy_frames.sandbox.wire import Wire
 from tallyfy_frames.tables._table import Column, Reads
@@ -307,7 +307,7 @@ def test_an_answer_is_read_as_its_rows_are_or_not_at_all(before: list[dict[str, 
         assert_same(found[0], wanted)
     else:
         decode(again, columns)
-        shape = Plan.of(columns).shape
+        shape = Layout.of(columns).shape
         assert wanted.faults or not shape.closed or decode_body(body, columns, protocol.number) is not None
 
 
@@ -352,7 +352,7 @@ def test_keys_without_end_are_not_expected_without_end() -> None:
     for n in range(3 * STRANGE_MAX):
         (text,) = decode([{"a": 1, f"key{n}": n, "a key, no name": 2}], columns).columns["extra"]
         assert json.loads(text) == {f"key{n}": n, "a key, no name": 2}
-    assert len(Plan.of(columns).strange) <= STRANGE_MAX
+    assert len(Layout.of(columns).strange) <= STRANGE_MAX
 
 
 def test_rows_stay_as_they_are() -> None:
