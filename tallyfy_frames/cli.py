@@ -26,6 +26,7 @@ from tallyfy_frames.errors import (
     TallyfyFramesError,
     UsageError,
 )
+from tallyfy_frames.sinks import atomic
 from tallyfy_frames.sinks.formats import Format
 from tallyfy_frames.voice import LogFormat, Voice, printable
 
@@ -168,7 +169,10 @@ def _load(  # noqa: PLR0913 - the options of the command
         Format | None, typer.Option("--format", "-f", help="Default: a table on a terminal, else csv.", show_default=False)
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write to this file instead, all or nothing.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write to this file instead, all or nothing; - is standard output.", show_default=False
+        ),
     ] = None,
     raw_csv: Annotated[bool, typer.Option("--raw-csv", help="Do not prefix cells that a spreadsheet would run.")] = False,
     allow_incomplete: Annotated[
@@ -181,7 +185,7 @@ def _load(  # noqa: PLR0913 - the options of the command
         from tallyfy_frames.report import LoadReport  # noqa: PLC0415
 
         quiet_retries()
-        form = _form(form, output)
+        form, output = _destination(form, output)
         report = LoadReport()
         progress = None if log_format is LogFormat.text else False
         frame = reading.load(
@@ -199,25 +203,37 @@ def _load(  # noqa: PLR0913 - the options of the command
             raise typer.Exit(EXIT_CODES[IncompleteRead])
 
 
-def _form(form: Format | None, output: Path | None) -> Format | None:
-    """The format asked for, or that of the file's name; what cannot be written is refused before anything is read."""
-    if output is None:
+def _is_standard_output(output: Path) -> bool:
+    """Whether this is ``-``, or names what standard output leads to: a file put in its place would lose what is there."""
+    try:
+        return output == Path("-") or os.path.samestat(output.stat(), os.fstat(1))
+    except OSError:  # no such file, or standard output is closed
+        return False
+
+
+def _destination(form: Format | None, output: Path | None) -> tuple[Format | None, Path | None]:
+    """The format asked for, or that of the file's name; and the file, or None for standard output.
+
+    What cannot be written is refused before anything is read.
+    """
+    if output is not None:
+        suffixes = {".csv": Format.csv, ".ndjson": Format.ndjson, ".jsonl": Format.ndjson, ".parquet": Format.parquet}
+        named = suffixes.get(output.suffix)
+        if form is not None and named not in {None, form}:
+            raise UsageError(f"{output.name} is no name for {form.value}", hint="leave out --format, or change the name")
+        form = form or named
+    if output is None or _is_standard_output(output):
         if form is Format.parquet and sys.stdout is not None and sys.stdout.isatty():
             raise UsageError("Parquet is not for a terminal", hint="use --output FILE, or a pipe")
-        return form
-    if output.is_dir() or not output.parent.is_dir():
+        return form, None
+    if not atomic.place_of(output).parent.is_dir():
         raise SinkError("cannot write", path=output, hint="name a file in a folder that is there")
-    named = {".csv": Format.csv, ".ndjson": Format.ndjson, ".jsonl": Format.ndjson, ".parquet": Format.parquet}.get(
-        output.suffix
-    )
-    if form is not None and named not in {None, form}:
-        raise UsageError(f"{output.name} is no name for {form.value}", hint="leave out --format, or change the name")
-    return form or named
+    return form, output
 
 
 def _put(frame: pl.DataFrame, name: str, form: Format | None, output: Path | None, *, raw_csv: bool) -> None:
     """Write the whole frame, once it is there."""
-    from tallyfy_frames.sinks import atomic, stream  # noqa: PLC0415
+    from tallyfy_frames.sinks import stream  # noqa: PLC0415 - heavy
 
     terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
     if form is None and terminal:

@@ -95,6 +95,31 @@ def test_parquet_goes_to_a_pipe_or_a_file(sandbox: Sandbox, tmp_path: Path) -> N
     assert pl.read_parquet(io.BytesIO(piped.stdout)).height == pl.read_parquet(out).height
 
 
+def test_standard_output_may_be_named(sandbox: Sandbox, tmp_path: Path) -> None:
+    done = run("load", "users", "-f", "ndjson", "-o", "-", env=sandbox.environment, cwd=tmp_path)
+    assert len(done.stdout.splitlines()) == len(sandbox.world.users)
+    assert list(tmp_path.iterdir()) == []
+    log = tmp_path / "log.ndjson"
+    log.write_text("kept\n")
+    with log.open("a") as file:  # as /dev/stdout is
+        command = [*RUN, "load", "users", "-o", str(log)]
+        subprocess.run(command, env={**os.environ, **sandbox.environment}, stdout=file, check=True)
+    assert log.read_text().startswith("kept\n")
+    assert len(log.read_text().splitlines()) == 1 + len(sandbox.world.users)
+
+
+def test_an_output_that_is_no_file_is_refused_before_anything_is_read(sandbox: Sandbox, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link.csv").symlink_to("pipe")
+    for place in ("pipe", "link.csv", "."):
+        done = run("load", "runs", "-o", place, env=sandbox.environment, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "cannot write" in done.stderr
+        assert done.stdout == ""
+    assert sandbox.requests == []
+    assert {place.name for place in tmp_path.iterdir()} == {"pipe", "link.csv"}
+
+
 def test_filters_are_options_and_limit_takes_the_newest(sandbox: Sandbox) -> None:
     asked = ["--type", "form", "--starred", "--archived", "include", "--limit", "3", "-f", "ndjson"]
     rows = [json.loads(line) for line in run("load", "runs", *asked, env=sandbox.environment).stdout.splitlines()]
