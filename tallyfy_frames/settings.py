@@ -104,21 +104,14 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Settings from ``TALLYFY_ACCESS_TOKEN`` (or ``…_FILE``), ``TALLYFY_ORG_ID`` and ``TALLYFY_BASE_URL``."""
-        environ = os.environ if environ is None else environ
-        token = Secret(environ.get("TALLYFY_ACCESS_TOKEN", ""))
-        if not token.reveal() and (path := environ.get("TALLYFY_ACCESS_TOKEN_FILE")):
-            try:
-                token = Secret(Path(path).read_text(encoding="utf-8"))
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "it is not text"
-                raise SettingsError(
-                    f"cannot read the token file: {reason}", TALLYFY_ACCESS_TOKEN_FILE=path, hint=ACCESS_HINT
-                ) from None
-        return cls(
-            token=token,
-            org_id=environ.get("TALLYFY_ORG_ID", ""),
-            base_url=environ.get("TALLYFY_BASE_URL") or DEFAULT_BASE_URL,
-        )
+        given = os.environ if environ is None else environ
+        token = Secret(given.get("TALLYFY_ACCESS_TOKEN", ""))
+        path = None if token.reveal() else given.get("TALLYFY_ACCESS_TOKEN_FILE")
+        org_id, base_url = given.get("TALLYFY_ORG_ID", ""), given.get("TALLYFY_BASE_URL") or DEFAULT_BASE_URL
+        del given, environ  # they hold the token in the open, and a traceback may show what a frame holds
+        if path:
+            token = _token_in(path)
+        return cls(token=token, org_id=org_id, base_url=base_url)
 
     @property
     def is_loopback(self) -> bool:
@@ -126,9 +119,23 @@ class Settings:
         return urlsplit(self.base_url).hostname in LOOPBACK
 
 
+def _token_in(path: str) -> Secret:
+    """The token that a file holds."""
+    try:
+        return Secret(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror
+    except UnicodeDecodeError:
+        reason = "it is not text"
+    # Raised out here: the decoder's own error holds all that was in the file.
+    raise SettingsError(f"cannot read the token file: {reason}", TALLYFY_ACCESS_TOKEN_FILE=path, hint=ACCESS_HINT)
+
+
 def _checked_token(token: Secret) -> Secret:
     """The token without space around it. No frame on the way to an error holds it in the open."""
-    if not isinstance(token.reveal(), str) or not token.reveal().strip():
+    if not isinstance(token.reveal(), str | None):
+        raise SettingsError(f"the access token must be text, not {type(token.reveal()).__name__}", hint=ACCESS_HINT)
+    if not token.reveal() or not token.reveal().strip():
         raise SettingsError("no access token", hint=ACCESS_HINT)
     if not re.fullmatch(r"[\x21-\x7e]+", token.reveal().strip()):
         # A pasted "Bearer …", a line break inside, or typographic characters: none of them can go into the header.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import tallyfy_frames as tf
+from tallyfy_frames.sandbox import Sandbox, World
 
 GOOD = {"token": "tok", "org_id": "0f"}
 
@@ -59,6 +62,7 @@ def test_either_base_works_and_loopback_may_be_plain(url: str) -> None:
         ({"page_size": "50"}, "page_size must be whole"),
         ({"page_size": True}, "page_size must be whole"),
         ({"token": None}, "no access token"),
+        ({"token": 123}, "the access token must be text, not int"),
         ({"org_id": 5}, "org_id must be text"),
         ({"base_url": None}, "base_url must be text"),
         ({"base_url": "https://ex..ample.com"}, "no host name"),
@@ -77,3 +81,56 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(changes: dict[str, 
 def test_the_token_hides_in_every_repr() -> None:
     settings = tf.Settings(token="tok-secret", org_id="0f")
     assert "tok-secret" not in f"{settings} {settings!r} {settings.token} {settings.token!r} {vars(settings)}"
+
+
+def told(call: Callable[[], object]) -> str:
+    """All that a traceback with the value of every local variable would show of a failed call."""
+    with pytest.raises(tf.TallyfyFramesError) as caught:
+        call()
+    shown, error = "", caught.value
+    while error is not None:
+        shown += "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+        error = error.__context__
+    return shown
+
+
+TOKEN = "tok-0123456789"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"TALLYFY_ACCESS_TOKEN": f"Bearer {TOKEN}"}, "without the word Bearer"),
+        ({"TALLYFY_ACCESS_TOKEN": f"{TOKEN}\x7f"}, "characters that no token has"),
+        ({"TALLYFY_ORG_ID": ""}, "no organization id"),
+        ({"TALLYFY_ORG_ID": "../me"}, "characters that no id has"),
+        ({"TALLYFY_BASE_URL": "http://go.tallyfy.com/api"}, "plain http"),
+        ({"TALLYFY_BASE_URL": "https://go.tallyfy.com:port"}, "not an http"),
+        ({"TALLYFY_ACCESS_TOKEN": "", "TALLYFY_ACCESS_TOKEN_FILE": "none", "OTHER": TOKEN}, "No such file"),
+        ({"TALLYFY_ACCESS_TOKEN": "", "TALLYFY_ACCESS_TOKEN_FILE": "bytes"}, "it is not text"),
+        ({"TALLYFY_ACCESS_TOKEN": "", "TALLYFY_ACCESS_TOKEN_FILE": "words"}, "without the word Bearer"),
+    ],
+)
+def test_no_frame_on_the_way_to_an_error_holds_the_token_in_the_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bytes").write_bytes(b"\xff" + TOKEN.encode())
+    Path("words").write_text(f"Bearer {TOKEN}")
+    for name, value in {"TALLYFY_ACCESS_TOKEN": TOKEN, "TALLYFY_ORG_ID": "0f", **changes}.items():
+        monkeypatch.setenv(name, value)
+    for call in (tf.Settings.from_env, tf.load_runs, lambda: tf.write_snapshot("lake")):
+        shown = told(call)
+        assert says in shown
+        assert TOKEN not in shown
+
+
+def test_nor_does_one_on_the_way_to_what_the_api_refuses(
+    serve: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**serve(world=World(1, 5)).environment, "TALLYFY_ACCESS_TOKEN": TOKEN}.items():
+        monkeypatch.setenv(name, value)
+    for call in (tf.load_runs, lambda: list(tf.iter_runs()), lambda: tf.write_snapshot(tmp_path / "lake")):
+        shown = told(call)
+        assert "get a new personal access token" in shown
+        assert TOKEN not in shown
