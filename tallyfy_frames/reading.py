@@ -49,7 +49,7 @@ def load(  # noqa: PLR0913 - the public face
     less than there is; ``ContractError``, ``AuthError``, ``NotFound``, ``RateLimited``, ``ServerError``, ``DecodeError`` as
     their names say.
     """
-    job = _job(table, filters, limit, created_since, settings, on_invalid, report, allow_incomplete=allow_incomplete)
+    job = _job(table, filters, limit, created_since, settings, on_invalid, progress, report, allow_incomplete=allow_incomplete)
     return _gathered(job, progress)
 
 
@@ -71,7 +71,7 @@ def iter_table(  # noqa: PLR0913 - as load
     needs ``limit``; with ``limit`` there is one frame. No more is held than what is on its way and one frame (4,000 rows);
     leaving the loop, or closing the iterator, ends the requests.
     """
-    job = _job(table, filters, limit, created_since, settings, on_invalid, report, allow_incomplete=allow_incomplete)
+    job = _job(table, filters, limit, created_since, settings, on_invalid, progress, report, allow_incomplete=allow_incomplete)
     if limit is not None:  # which rows are the first is known once all that could be are there
         return (frame for frame in _later(job, progress) if frame.height)
     sort = getattr(job.wanted, "sort", None)
@@ -146,6 +146,7 @@ def _job(  # noqa: PLR0913 - as load
     created_since: date | str | None,
     settings: Settings | None,
     on_invalid: OnInvalid,
+    progress: ProgressOption,
     report: LoadReport | None,
     *,
     allow_incomplete: bool,
@@ -153,8 +154,7 @@ def _job(  # noqa: PLR0913 - as load
     """Every argument, checked before anything is sent."""
     spec = tables.get(table)
     wanted = spec.filters.parse(filters)
-    if on_invalid not in ON_INVALID:
-        raise UsageError(f"on_invalid={on_invalid!r}", hint=f"use {' or '.join(map(repr, ON_INVALID))}")
+    check_arguments(settings, on_invalid, progress, report, allow_incomplete=allow_incomplete)
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise UsageError(f"limit must be a whole number from 1, not {limit!r}")
     since = _instant(created_since)
@@ -167,6 +167,21 @@ def _job(  # noqa: PLR0913 - as load
         spec, wanted, settings or Settings.from_env(), LoadReport() if report is None else report, on_invalid, limit, since,
         allow_incomplete=allow_incomplete,
     )  # fmt: skip
+
+
+def check_arguments(settings: object, on_invalid: object, progress: object, report: object, **flags: object) -> None:
+    """``UsageError`` for what would be misread: an empty dict is no settings, and any text would do for True."""
+    if on_invalid not in ON_INVALID:
+        raise UsageError(f"on_invalid={on_invalid!r}", hint=f"use {' or '.join(map(repr, ON_INVALID))}")
+    expected = [
+        ("settings", settings, "Settings or None", settings is None or isinstance(settings, Settings)),
+        ("progress", progress, "None, False or a function", progress is None or progress is False or callable(progress)),
+        ("report", report, "a LoadReport or None", report is None or isinstance(report, LoadReport)),
+        *((name, value, "True or False", isinstance(value, bool)) for name, value in flags.items()),
+    ]
+    for name, value, kinds, fits in expected:
+        if not fits:  # its type only: text given as settings may well be the token
+            raise UsageError(f"{name} must be {kinds}, not {type(value).__name__}")
 
 
 def _later(job: Job, progress: ProgressOption) -> Iterator[pl.DataFrame]:

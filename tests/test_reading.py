@@ -1,0 +1,35 @@
+"""What a caller reads with: arguments that would be misread are refused before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import tallyfy_frames as tf
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ({"settings": "tok-0123"}, "settings must be Settings or None, not str"),
+        ({"settings": {}}, "settings must be Settings or None, not dict"),
+        ({"settings": tf.Settings}, "settings must be Settings or None, not type"),
+        ({"report": {}}, "report must be a LoadReport or None, not dict"),
+        ({"report": tf.LoadReport}, "report must be a LoadReport or None, not type"),
+        ({"progress": "yes"}, "progress must be None, False or a function, not str"),
+        ({"progress": True}, "progress must be None, False or a function, not bool"),
+        ({"progress": 0}, "progress must be None, False or a function, not int"),
+        ({"allow_incomplete": "no"}, "allow_incomplete must be True or False, not str"),
+        ({"allow_incomplete": None}, "allow_incomplete must be True or False, not NoneType"),
+        ({"on_invalid": None}, "use 'raise' or 'null' or 'quarantine'"),
+        ({"limit": "5"}, "limit must be a whole number"),
+        ({"created_since": 2031}, "created_since must be a date"),
+    ],
+)
+def test_an_argument_of_another_kind_is_refused_with_what_was_expected(argument: dict[str, Any], says: str) -> None:
+    for read in (tf.load_runs, tf.iter_runs, lambda **given: tf.load("users", **given)):
+        with pytest.raises(tf.UsageError, match=says) as caught:  # not: no access token
+            read(**argument)
+        assert not isinstance(caught.value, tf.SettingsError)
+        assert "tok-0123" not in str(caught.value)
