@@ -137,6 +137,8 @@ RESERVED: Final = {
     "with": "name the tables you want with include=",
     "without_pagination": "set settings.page_size; the API ignores this on some routes",
 }
+# What stands beside the filters in a call, and so is looked for among them.
+ARGUMENTS: Final = frozenset({"limit", "settings", "on_invalid", "progress", "report", "allow_incomplete"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +169,8 @@ class Filters:
     def _advice(cls, name: str, known: Collection[str]) -> str:
         if name in RESERVED:
             return RESERVED[name]
+        if name in ARGUMENTS:
+            return f"{name}= is an argument of load, beside the filters"
         if name in cls.aliases:
             return f"the API takes it for {cls.aliases[name]}: use that"
         if str(name).endswith("_since"):

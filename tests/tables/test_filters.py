@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
 
 import tallyfy_frames as tf
+from tallyfy_frames.tables._table import ARGUMENTS
 from tallyfy_frames.tables.runs import RunFilters
 
 
@@ -43,6 +45,8 @@ from tallyfy_frames.tables.runs import RunFilters
         ({"form_fields_values": False}, "no source says"),
         ({"status": "Active"}, "did you mean 'active'"),
         ({"created_since": "2031-01-01"}, "created_since= is an argument"),
+        ({"limit": 5}, "limit= is an argument of load"),
+        ({"report": None}, "report= is an argument of load"),
         ({"owners": b"12"}, "must be a list"),
         ({"status": {"active": 1}}, "must be a list"),
         ({"archived": True}, "sources disagree"),
@@ -92,6 +96,11 @@ def test_a_mapping_and_the_dataclass_are_the_same() -> None:
     given = {"status": ["active"], "starred": True}
     assert RunFilters.parse(given) == RunFilters(**given) == RunFilters.parse(RunFilters(**given))
     assert RunFilters.parse(None) == RunFilters()
+
+
+def test_every_argument_beside_the_filters_is_known_as_one() -> None:
+    beside = set(inspect.signature(tf.load).parameters) - {"table", "filters"}
+    assert beside == ARGUMENTS | {"created_since"}, "which is told of with all that end in _since"
 
 
 @pytest.mark.parametrize("unset", [{"status": None}, {}])
