@@ -24,6 +24,9 @@ hold personal data.
 
 from __future__ import annotations
 
+import inspect
+import warnings
+from types import FrameType
 from typing import Final
 
 
@@ -151,3 +154,16 @@ def exit_code(error: TallyfyFramesError) -> int:
 
 class TallyfyFramesWarning(UserWarning):
     """Something worth knowing that stops nothing: an unknown status word, keys that no column knows."""
+
+
+def warn(message: str) -> None:
+    """A ``TallyfyFramesWarning`` at the line that called this package, however deep inside it was noticed."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and _is_ours(frame):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, TallyfyFramesWarning, stacklevel=level)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    """By the module's name: what a dataclass generates has no file. Python 3.12 could skip by file, 3.11 cannot."""
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == __name__.partition(".")[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import types
+from collections.abc import Callable
 
 import pytest
 
@@ -36,3 +38,25 @@ def test_a_message_says_what_where_and_what_to_try() -> None:
 
 def test_a_missing_extra_names_the_command() -> None:
     assert "pip install 'tallyfy-frames[plot]'" in str(errors.MissingExtra("altair", "plot"))
+
+
+def function_of(module: str, source: str, **names: object) -> Callable[[], object]:
+    """``deep`` as ``source`` defines it in a module of that name."""
+    home = types.ModuleType(module)
+    vars(home).update(names)
+    exec(compile(source, f"{module}.py", "exec"), vars(home))  # noqa: S102 - frames of a module that is not there
+    return vars(home)["deep"]
+
+
+def test_a_warning_points_at_the_line_that_called_the_package_however_deep_it_was_noticed() -> None:
+    notice = function_of("tallyfy_frames.low", "def deep():\n    warn('odd')", warn=errors.warn)
+    stream = function_of("tallyfy_frames", "def deep():\n    yield 1\n    inner()", inner=notice)
+    gather = function_of("tallyfy_frames.high", "def deep():\n    return list(inner())", inner=stream)
+    for call in (notice, gather, lambda: list(stream())):
+        with pytest.warns(errors.TallyfyFramesWarning, match="odd") as warned:
+            call()
+        assert [warning.filename for warning in warned] == [__file__]
+    stranger = function_of("tallyfy_frames_of_others", "def deep():\n    inner()", inner=notice)
+    with pytest.warns(errors.TallyfyFramesWarning) as warned:
+        stranger()
+    assert [warning.filename for warning in warned] == ["tallyfy_frames_of_others.py"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
 import polars as pl
 
-from tallyfy_frames.errors import FilterError, TallyfyFramesWarning
+from tallyfy_frames.errors import FilterError, warn
 from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, Value, column, parameter
 
 STATUS_WORDS: Final = ("active", "complete", "problem", "issue", "improvement", "delayed", "starred")
@@ -61,8 +60,7 @@ class RunFilters(Filters):
             if word not in STATUS_WORDS and word.lower() in STATUS_WORDS:
                 raise FilterError(f"no status filter {word!r}", hint=f"did you mean {word.lower()!r}?")
             if word not in STATUS_WORDS:
-                message = f"status {word!r} is in no documentation; if the API ignores it, the read fails"
-                warnings.warn(message, TallyfyFramesWarning, stacklevel=4)
+                warn(f"status {word!r} is in no documentation; if the API ignores it, the read fails")
         _one_of("archived", self.archived, ("only", "include"))
         _one_of("task_status", self.task_status, ("all", "in-progress", "completed"))
 

@@ -63,8 +63,9 @@ def test_a_filter_that_cannot_be_right_is_refused_with_what_would_be(filters: An
 
 
 def test_an_unknown_status_word_warns_and_is_sent() -> None:
-    with pytest.warns(tf.TallyfyFramesWarning, match="'paused' is in no documentation"):
+    with pytest.warns(tf.TallyfyFramesWarning, match="'paused' is in no documentation") as warned:
         filters = RunFilters(status="paused")
+    assert [warning.filename for warning in warned] == [__file__], "it points at the call, not into the library"
     assert filters.listings()[0].params == {"status": "paused"}
 
 
