@@ -21,6 +21,8 @@ WRONG_STATUS: Final = {
 # A filter word is not the value: 'problem' also returns runs of status 'issue', 'delayed' may return several. These are the
 # values that a word cannot return unless the API ignored it.
 IMPOSSIBLE_STATUS: Final = {"active": ("complete",), "complete": ("active", "delayed", "problem", "issue")}
+# The documentation of the API names two; the vendor's clients add document. So there may be more.
+TYPE_WORDS: Final = ("procedure", "form", "document")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ class RunFilters(Filters):
     tag_ids: str | Sequence[str] | None = parameter("tag ids; whether any or all must match is not documented")
     untagged: bool | None = parameter("only runs without a tag", switch=True)
     starred: bool | None = parameter("only runs that are starred, or that are not")
-    type: str | None = parameter("procedure, form or document")
+    type: str | None = parameter(", ".join(TYPE_WORDS))
     groups: str | Sequence[str] | None = parameter("ids of groups assigned to a task of the run")
     archived: str | None = parameter("'only' or 'include'; without it the API hides archived runs")
     task_status: str | None = parameter("all, in-progress or completed: runs with such a task", experimental=True)
@@ -57,10 +59,11 @@ class RunFilters(Filters):
         for word in self.status or ():
             if word in WRONG_STATUS:
                 raise FilterError(f"runs have no status filter {word!r}", hint=WRONG_STATUS[word])
-            if word not in STATUS_WORDS and word.lower() in STATUS_WORDS:
-                raise FilterError(f"no status filter {word!r}", hint=f"did you mean {word.lower()!r}?")
-            if word not in STATUS_WORDS:
-                warn(f"status {word!r} is in no documentation; if the API ignores it, the read fails")
+            _known("status", word, STATUS_WORDS)
+        _known("type", self.type, TYPE_WORDS)
+        for owner in self.owners or ():
+            if not (str(owner).isascii() and str(owner).isdecimal()):
+                raise FilterError(f"owners must be user ids, not {owner!r}", hint="the table users has them: column id")
         _one_of("archived", self.archived, ("only", "include"))
         _one_of("task_status", self.task_status, ("all", "in-progress", "completed"))
 
@@ -82,6 +85,15 @@ class RunFilters(Filters):
                     listed["archived"], shown["archived"] = archived, pl.col("archived_at").is_null()
                 lists.append(Listing(listed, shown))
         return tuple(lists)
+
+
+def _known(name: str, value: str | None, words: Sequence[str]) -> None:
+    """Refuse a known word in the wrong case, and warn of one in no documentation: the API adds words."""
+    if value is None or value in words:
+        return
+    if value.lower() in words:
+        raise FilterError(f"no {name} filter {value!r}", hint=f"did you mean {value.lower()!r}?")
+    warn(f"{name} {value!r} is in no documentation ({', '.join(words)} are); if the API ignores it, the read fails")
 
 
 def _one_of(name: str, value: str | None, words: Sequence[str]) -> None:

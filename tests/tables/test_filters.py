@@ -47,6 +47,10 @@ from tallyfy_frames.tables.runs import RunFilters
         ({"created_since": "2031-01-01"}, "created_since= is an argument"),
         ({"limit": 5}, "limit= is an argument of load"),
         ({"report": None}, "report= is an argument of load"),
+        ({"type": "Form"}, "did you mean 'form'"),
+        ({"owners": "pat@example.net"}, "owners must be user ids, not 'pat@example.net'"),
+        ({"owners": [5120, "me"]}, "the table users has them"),
+        ({"owners": -1}, "owners must be user ids"),
         ({"owners": b"12"}, "must be a list"),
         ({"status": {"active": 1}}, "must be a list"),
         ({"archived": True}, "sources disagree"),
@@ -62,11 +66,13 @@ def test_a_filter_that_cannot_be_right_is_refused_with_what_would_be(filters: An
         RunFilters.parse(filters)
 
 
-def test_an_unknown_status_word_warns_and_is_sent() -> None:
-    with pytest.warns(tf.TallyfyFramesWarning, match="'paused' is in no documentation") as warned:
-        filters = RunFilters(status="paused")
+@pytest.mark.parametrize("given", [{"status": "paused"}, {"type": "banana"}])
+def test_a_word_in_no_documentation_warns_and_is_sent(given: dict[str, Any]) -> None:
+    (word,) = given.values()
+    with pytest.warns(tf.TallyfyFramesWarning, match=f"'{word}' is in no documentation") as warned:
+        filters = RunFilters(**given)
     assert [warning.filename for warning in warned] == [__file__], "it points at the call, not into the library"
-    assert filters.listings()[0].params == {"status": "paused"}
+    assert filters.listings()[0].params == given
 
 
 @pytest.mark.parametrize(
@@ -75,8 +81,8 @@ def test_an_unknown_status_word_warns_and_is_sent() -> None:
         ("5120,5121", ("5120", "5121")),
         ([5120, "5121"], ("5120", "5121")),
         (5120, ("5120",)),
-        (" a , b ", ("a", "b")),
-        (("a",), ("a",)),
+        (" 1 , 2 ", ("1", "2")),
+        (("1",), ("1",)),
     ],
 )
 def test_a_list_is_a_list_or_comma_separated_text(given: Any, kept: tuple[str, ...]) -> None:
