@@ -366,8 +366,8 @@ def doctor(log_format: LogOption = LogFormat.text) -> None:
             voice.say("info", "✗ settings")
             raise error from None
         for finding in examine(settings):
-            mark = "✓" if finding.error is None else "✗"
-            voice.say("info", f"{mark} {finding.what}: {finding.found}", check=finding.what, ok=finding.error is None)
+            mark = {True: "✓", False: "✗", None: "?"}[finding.ok]
+            voice.say("info", f"{mark} {finding.what}: {finding.found}", check=finding.what, ok=finding.ok)
             if finding.error is not None:
                 raise finding.error
             if finding.advice:

@@ -15,12 +15,18 @@ from tallyfy_frames.settings import ORG_HINT, Settings
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at; ``error`` if it is not well, ``advice`` if there is something to do."""
+    """One thing looked at; ``error`` if it is not well, ``advice`` if there is something to do, ``told`` if the API told."""
 
     what: str
     found: str
     error: TallyfyFramesError | None = None
     advice: str = ""
+    told: bool = True
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether it is well; None where nobody knows."""
+        return False if self.error is not None else True if self.told else None
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -46,7 +52,7 @@ def _address_and_token(client: Client, _settings: Settings) -> Finding:
         if error.where.get("status") == 401:
             raise
         # Some tokens may not read this route: the next looks tell more.
-        return Finding("address and token", "the address answers; the token's user is not told")
+        return Finding("address and token", "the address answers; the token's user is not told", told=False)
     return Finding("address and token", "the address answers and the token is accepted")
 
 
@@ -54,7 +60,7 @@ def _organization(client: Client, settings: Settings) -> Finding:
     try:
         listed = _ask(client, "me", "organizations")
     except (NotFound, AuthError):
-        return Finding("organization", "the API does not list this token's organizations")
+        return Finding("organization", "the API does not list this token's organizations", told=False)
     names = {str(org.get("id")): str(org.get("name")) for org in listed if isinstance(org, dict)}
     if settings.org_id not in names:
         known = ", ".join(names) or "none"
@@ -66,8 +72,11 @@ def _rights(client: Client, settings: Settings) -> Finding:
     try:
         me = _ask(client, *protocol.organization(settings.org_id, "me"))
     except (NotFound, AuthError):
-        return Finding("rights", "the API does not tell", advice="compare the number of runs with what the app shows")
-    role = str(me.get("role") or me.get("type") or "unknown") if isinstance(me, dict) else "unknown"
+        me = None
+    role = str(me.get("role") or me.get("type") or "") if isinstance(me, dict) else ""
+    if not role:
+        advice = "compare the number of runs with what the app shows"
+        return Finding("rights", "the API does not tell", advice=advice, told=False)
     advice = "" if role.lower() == "admin" else "only administrators see every run: rows may be missing with no error"
     return Finding("rights", f"role {role}", advice=advice)
 
@@ -80,4 +89,5 @@ def _runs(client: Client, settings: Settings) -> Finding:
 
     total = client.ask(request, read).stated.total
     count = "an unstated number of" if total is None else f"{total:,}"
-    return Finding("runs", f"{count} runs that are not archived", advice="tallyfy-frames load runs --limit 5")
+    found = f"{count} runs that are not archived"
+    return Finding("runs", found, advice="tallyfy-frames load runs --limit 5", told=total is not None)

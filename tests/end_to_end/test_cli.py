@@ -227,7 +227,11 @@ def test_doctor_says_what_it_found_and_what_to_do_next(sandbox: Sandbox, serve: 
     assert sandbox.org_id in wrong.stderr, "it names the organization that would work"
     assert run("doctor", env={**sandbox.environment, "TALLYFY_ACCESS_TOKEN": "old"}).returncode == 3
     closed = serve(world=World(1, 5), quirks=["me-forbidden"])
-    assert run("doctor", env=closed.environment).returncode == 0
+    untold = run("doctor", env=closed.environment)
+    assert untold.returncode == 0
+    assert [line[0] for line in untold.stderr.splitlines() if "→" not in line] == ["✓", "?", "✓", "?", "✓"]
+    entries = [json.loads(line) for line in run("doctor", "--log-format", "json", env=closed.environment).stderr.splitlines()]
+    assert [entry["ok"] for entry in entries if "ok" in entry] == [True, None, True, None, True]
     light = serve(world=World(2, 5))
     light.world.users.sort(key=lambda user: user.role != "light")
     assert "only administrators see every run" in run("doctor", env=light.environment).stderr
