@@ -7,9 +7,12 @@ import dataclasses
 import inspect
 import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -53,17 +56,29 @@ InvalidOption = Annotated[
 ]
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as schedulers and service managers send it: whatever cleans up after Ctrl-C cleans up after this."""
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `timeout` sends two: the second would end the cleaning up
+    raise Terminated
+
+
 @contextlib.contextmanager
 def speaking(log_format: LogFormat) -> Iterator[Voice]:
-    """A voice for a command; an error of ours ends the program with its exit code and one line."""
+    """A voice for a command; an error of ours, or a signal, ends the program with its exit code and one line."""
     voice = Voice(log_format)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         yield voice
     except TallyfyFramesError as error:
         raise typer.Exit(voice.fail(error)) from None
     except KeyboardInterrupt as error:
-        voice.say("error", "; ".join(["interrupted", *getattr(error, "__notes__", ["nothing was written"])]))
-        raise typer.Exit(130) from None
+        what, code = ("terminated", 143) if isinstance(error, Terminated) else ("interrupted", 130)  # 128 and the signal
+        voice.say("error", "; ".join([what, *getattr(error, "__notes__", ["nothing was written"])]))
+        raise typer.Exit(code) from None
 
 
 def put_out(data: bytes) -> None:

@@ -144,20 +144,37 @@ def test_a_list_filter_may_come_twice_or_with_commas(sandbox: Sandbox, tmp_path:
     assert set(tf.read_snapshot(tmp_path / "lake").collect()["status"]) == {"active", "complete"}
 
 
-def test_ctrl_c_ends_at_once_and_leaves_nothing_that_could_be_taken_for_a_result(serve: Serve, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sent", "code", "says"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
+def test_a_signal_ends_it_at_once_and_leaves_nothing_that_could_be_taken_for_a_result(
+    serve: Serve, tmp_path: Path, sent: str, code: int, says: str
+) -> None:
     slow = serve(world=World(1, 500), latency_ms=300)
     for words in (["load", "runs", "-o", str(tmp_path / "out.csv")], ["snapshot", str(tmp_path / "lake")]):
         before = len(slow.requests)
         with subprocess.Popen([*RUN, *words], env={**os.environ, **slow.environment}, stderr=subprocess.PIPE, text=True) as job:
             while len(slow.requests) < before + 2:
                 time.sleep(0.01)
-            job.send_signal(signal.SIGINT)
+            job.send_signal(signal.Signals[sent])
             began = time.monotonic()
-            assert job.wait(10) == 130
+            assert job.wait(10) == code
             assert time.monotonic() - began < 2
             assert job.stderr is not None
-            assert "Traceback" not in job.stderr.read()
+            (line,) = job.stderr.read().splitlines()
+            assert re.match(rf"error: {says}; (nothing was written|\d+ answers are kept)", line)
     assert {place.name for place in tmp_path.rglob("*")} <= {"lake", ".lock", ".spool"}
+
+
+def test_a_second_sigterm_does_not_keep_the_first_from_cleaning_up(serve: Serve, tmp_path: Path) -> None:
+    slow = serve(world=World(1, 500), latency_ms=300)
+    words = ["snapshot", str(tmp_path / "lake")]
+    with subprocess.Popen([*RUN, *words], env={**os.environ, **slow.environment}, stderr=subprocess.PIPE, text=True) as job:
+        while len(slow.requests) < 3:
+            time.sleep(0.01)
+        job.terminate()  # as `timeout` does: to the process, then to its group
+        job.terminate()
+        assert job.wait(10) == 143
+        assert job.stderr is not None
+        assert "error: terminated" in job.stderr.read()
 
 
 def test_a_pipe_is_silent_but_for_one_summary(sandbox: Sandbox) -> None:
@@ -245,6 +262,18 @@ def test_whoever_stops_reading_is_no_error(sandbox: Sandbox) -> None:
     assert done.stdout.startswith("id,increment_id")
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+def test_a_sandbox_that_is_told_to_end_says_how_much_it_served() -> None:
+    command = [*RUN, "sandbox", "--runs", "5"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        while server.stdout.readline() != "ready\n":
+            pass
+        server.terminate()
+        assert server.wait(10) == 0
+        assert server.stderr is not None
+        assert server.stderr.read() == "0 requests served\n"
 
 
 @contextmanager
