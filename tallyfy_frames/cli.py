@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tallyfy_frames.report import LoadReport
+    from tallyfy_frames.settings import Settings
 
 # Typer's own tracebacks would show local variables; ours are errors with a message, or bugs with a plain traceback.
 SHOWN_MAX: Final = 10  # rows listed in a warning
@@ -53,6 +54,21 @@ app = typer.Typer(
 LogOption = Annotated[LogFormat, typer.Option("--log-format", help="Words on standard error: text, or JSON lines.")]
 InvalidOption = Annotated[
     str, typer.Option("--on-invalid", help="A value that breaks the contract: raise, null or quarantine.")
+]
+
+WaitOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-wait-s", help="Seconds to wait, at most, when the API says to (429). Default: 120.", show_default=False
+    ),
+]
+PaceOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-requests-per-minute",
+        help="Requests in any minute, at most. Default: as many as the API is found to accept.",
+        show_default=False,
+    ),
 ]
 
 
@@ -93,6 +109,14 @@ def put_out(data: bytes) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         reason = error.strerror if isinstance(error, OSError) else "it is closed"
         raise SinkError(f"cannot write to standard output: {reason}") from None
+
+
+def settings_with(**given: float | None) -> Settings:
+    """Those of the environment, but for what the command line gives."""
+    from tallyfy_frames.settings import Settings  # noqa: PLC0415 - only where the API is asked
+
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(Settings.from_env(), **changes)
 
 
 def quiet_retries() -> None:
@@ -193,6 +217,8 @@ def _load(  # noqa: PLR0913 - the options of the command
     allow_incomplete: Annotated[
         bool, typer.Option("--allow-incomplete", help="Write what there is where completeness cannot be shown; still exit 11.")
     ] = False,
+    max_wait_s: WaitOption = None,
+    max_requests_per_minute: PaceOption = None,
     log_format: LogOption = LogFormat.text,
 ) -> None:
     with speaking(log_format) as voice:
@@ -202,10 +228,11 @@ def _load(  # noqa: PLR0913 - the options of the command
         quiet_retries()
         form, output = _destination(form, output)
         report = LoadReport()
-        progress = None if log_format is LogFormat.text else False
+        progress: Literal[False] | None = None if log_format is LogFormat.text else False
+        settings = settings_with(max_wait_s=max_wait_s, max_requests_per_minute=max_requests_per_minute)
         frame = reading.load(
-            name, filters, limit=limit, created_since=created_since, on_invalid=on_invalid, progress=progress, report=report,  # type: ignore[arg-type]
-            allow_incomplete=allow_incomplete,
+            name, filters, limit=limit, created_since=created_since, settings=settings, progress=progress, report=report,
+            on_invalid=on_invalid, allow_incomplete=allow_incomplete,  # type: ignore[arg-type]  # checked there
         )  # fmt: skip
         if report.rows_quarantined:
             voice.say("warning", f"{report.rows_quarantined} rows broke the contract and were left out")
@@ -287,6 +314,8 @@ def snapshot(  # noqa: PLR0913 - the options of the command
     allow_shrink: Annotated[
         bool, typer.Option("--allow-shrink", help="Publish although rows fell by more than 10 %, or the token's user changed.")
     ] = False,
+    max_wait_s: WaitOption = None,
+    max_requests_per_minute: PaceOption = None,
     log_format: LogOption = LogFormat.text,
 ) -> None:
     """Publish a snapshot as Parquet, partitioned by status: all of it, or nothing."""
@@ -299,6 +328,7 @@ def snapshot(  # noqa: PLR0913 - the options of the command
             root,
             given,
             tables=table or ("runs",),
+            settings=settings_with(max_wait_s=max_wait_s, max_requests_per_minute=max_requests_per_minute),
             on_invalid=on_invalid,  # type: ignore[arg-type]  # checked there, with a better message
             allow_shrink=allow_shrink,
             progress=None if log_format is LogFormat.text else False,

@@ -218,6 +218,18 @@ def test_a_snapshot_names_its_folder_on_standard_output(sandbox: Sandbox, tmp_pa
     assert "--allow-shrink" in shrunk.stderr
 
 
+@pytest.mark.parametrize("words", [["load", "runs"], ["snapshot", "lake"]])
+def test_pace_and_patience_are_options(sandbox: Sandbox, tmp_path: Path, words: list[str]) -> None:
+    def run_with(*options: str) -> subprocess.CompletedProcess[str]:
+        return run(*words, *options, env=sandbox.environment, cwd=tmp_path)
+
+    assert run_with("--max-requests-per-minute", "1000", "--max-wait-s", "0.5").returncode == 0
+    impatient = run_with("--max-requests-per-minute", "1", "--max-wait-s", "1.5")  # the second request is a minute away
+    assert impatient.returncode == 6, impatient.stderr
+    assert run_with("--max-wait-s", "-1").returncode == 2
+    assert "must be whole, from 1" in run_with("--max-requests-per-minute", "0").stderr
+
+
 def test_a_held_lock_is_exit_code_twelve_and_names_the_holder(sandbox: Sandbox, tmp_path: Path) -> None:
     with locked(tmp_path):
         done = run("snapshot", tmp_path, env=sandbox.environment)
