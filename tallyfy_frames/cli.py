@@ -66,7 +66,7 @@ PaceOption = Annotated[
     int | None,
     typer.Option(
         "--max-requests-per-minute",
-        help="Requests in any minute, at most. Default: as many as the API is found to accept.",
+        help="Requests in any minute, at most; they may come in a burst. Default: learned from what the API accepts.",
         show_default=False,
     ),
 ]
@@ -213,7 +213,9 @@ def _load(  # noqa: PLR0913 - the options of the command
             "--output", "-o", help="Write to this file instead, all or nothing; - is standard output.", show_default=False
         ),
     ] = None,
-    raw_csv: Annotated[bool, typer.Option("--raw-csv", help="Do not prefix cells that a spreadsheet would run.")] = False,
+    raw_csv: Annotated[
+        bool, typer.Option("--raw-csv", help="For databases: no ' before cells that a spreadsheet would run.")
+    ] = False,
     allow_incomplete: Annotated[
         bool, typer.Option("--allow-incomplete", help="Write what there is where completeness cannot be shown; still exit 11.")
     ] = False,

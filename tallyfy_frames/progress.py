@@ -1,4 +1,4 @@
-"""A progress bar on a terminal or in Jupyter; silence everywhere else."""
+"""A progress bar on a terminal, or in Jupyter where ipywidgets is installed; silence everywhere else."""
 
 from __future__ import annotations
 

@@ -42,8 +42,9 @@ def load(  # noqa: PLR0913 - the public face
 
     ``on_invalid``: ``"raise"`` fails on a value that breaks the contract (pages are checked in growing batches), ``"null"``
     makes such values null, ``"quarantine"`` sets their rows aside in ``report.quarantined``. ``progress``: None shows a bar on
-    a terminal or in Jupyter, False is silent, a function gets :class:`ProgressEvent`. ``report`` is filled in place.
-    ``allow_incomplete`` takes what there is where completeness cannot be shown, and leaves ``report.complete`` False.
+    a terminal, or in Jupyter where ipywidgets is installed, False is silent, a function gets :class:`ProgressEvent`.
+    ``report`` is filled in place. ``allow_incomplete`` takes what there is where completeness cannot be shown, and leaves
+    ``report.complete`` False.
 
     Raises ``FilterError`` before anything is sent where a filter cannot be right; ``IncompleteRead`` rather than returning
     less than there is; ``ContractError``, ``AuthError``, ``NotFound``, ``RateLimited``, ``ServerError``, ``DecodeError`` as
@@ -103,7 +104,8 @@ def load_runs(  # noqa: PLR0913 - the public face
         settings: token, organization and address; default: the environment.
         on_invalid: a value that breaks the contract: ``"raise"``, ``"null"`` (it becomes null) or ``"quarantine"`` (its row
             is set aside in ``report.quarantined``).
-        progress: None shows a bar on a terminal or in Jupyter; False is silent; a function gets each ``ProgressEvent``.
+        progress: None shows a bar on a terminal, or in Jupyter where ipywidgets is installed; False is silent; a function
+            gets each ``ProgressEvent``.
         report: a ``LoadReport``, filled in place: rows, requests, values read from another shape, how complete it is proven.
         allow_incomplete: take what there is where completeness cannot be shown; ``report.complete`` is then False.
 

@@ -72,7 +72,7 @@ class Settings:
     retry_wait_s: float = 0.5  # before the second attempt; doubles from there, to 8 s
     max_wait_s: float = 120.0  # the longest wait the API may ask of us (429) before we give up
     in_flight_max: int = 8  # requests on their way at the same time: few at first, more while answers are clean
-    max_requests_per_minute: int | None = None  # pins the pace; None: it is learned from what the API accepts
+    max_requests_per_minute: int | None = None  # in any minute, maybe in a burst; None: learned from what the API accepts
     proof: Literal["seen", "still"] = "seen"  # how completeness is shown: "still" asks for less on long lists, and assumes more
 
     def __post_init__(self) -> None:

@@ -34,7 +34,10 @@ class RunFilters(Filters):
     sorts: ClassVar[tuple[str, ...]] = ("created_at", "-created_at", "name", "-name")
 
     q: str | None = parameter("text to find in the name")
-    status: str | Sequence[str] | None = parameter(f"one or more of {', '.join(STATUS_WORDS)}; several are read one by one")
+    status: str | Sequence[str] | None = parameter(
+        f"one or more of {', '.join(STATUS_WORDS)}; several are read one by one. Not the column's value: problem also returns "
+        "runs of status issue, delayed maybe others"
+    )
     owners: str | Sequence[str | int] | None = parameter("user ids: owner of the process, or assigned to one of its tasks")
     checklist_id: str | None = parameter("the template that the run was launched from")
     folder: str | None = parameter("a folder's id, as the API gives it")

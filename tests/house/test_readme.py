@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import subprocess
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +16,7 @@ from shell import run
 
 import tallyfy_frames as tf
 from tallyfy_frames.errors import EXIT_CODES
+from tallyfy_frames.lake import snapshot as lake
 from tallyfy_frames.sandbox import Sandbox, World
 
 ROOT = Path(__file__).parents[2]
@@ -48,8 +54,17 @@ def test_the_rows_shown_are_those_of_the_sandbox(sandbox: Sandbox) -> None:
     assert [line for line in made if line.startswith("│")] == shown
 
 
+class LateMarch(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:
+        return datetime(2026, 3, 28, tzinfo=tz)
+
+
 def test_the_table_of_calls_runs(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as then:
+        then.setattr(lake, "datetime", LateMarch)
+        tf.write_snapshot("lake")  # what was there when April began
     table = [line for line in README.splitlines() if line.startswith("| ") and "tf." in line]
     calls = [call for line in table for call in re.findall(r"`([^`]*tf\.[^`]*)`", line)]
     assert len(calls) >= 10
@@ -69,6 +84,14 @@ def test_the_commands_are_those_there_are(sandbox: Sandbox, tmp_path: Path) -> N
         if words[:1] == ["tallyfy-frames"]:
             done = run(*words[1:], env=sandbox.environment, cwd=tmp_path)
             assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_headers_shown_are_those_it_takes(sandbox: Sandbox) -> None:
+    (shell,) = re.findall(r"```\n(curl .*?)```", README, flags=re.DOTALL)
+    command = ["sh", "-c", shell.replace("curl", "curl -s --noproxy '*'", 1)]
+    done = subprocess.run(command, env={**os.environ, **sandbox.environment}, capture_output=True, text=True, check=True)
+    assert len(json.loads(done.stdout)["data"]) == 1
 
 
 def test_every_exit_code_is_explained() -> None:
