@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from tallyfy_frames.api import protocol
@@ -85,7 +84,7 @@ def _runs(client: Client, settings: Settings) -> Finding:
     request = protocol.list_request(protocol.organization(settings.org_id, "runs"), {}, page=1, per_page=1, sort=None)
 
     def read(asked: protocol.Request, reply: protocol.Reply) -> protocol.Page:
-        return protocol.read_page(asked, reply, page=1, per_page=1, now=datetime.now(UTC))
+        return protocol.read_page(asked, reply, page=1)
 
     total = client.ask(request, read).stated.total
     count = "an unstated number of" if total is None else f"{total:,}"

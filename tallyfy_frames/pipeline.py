@@ -6,7 +6,6 @@ Here the conversation (`api/`) and the tables meet; neither knows the other.
 from __future__ import annotations
 
 import time
-import warnings
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -24,7 +23,7 @@ from tallyfy_frames.api.protocol import Stated
 from tallyfy_frames.api.steps import PAST_THE_END, Answer, Ask, Plan, identity, moment
 from tallyfy_frames.api.transport import Client
 from tallyfy_frames.api.walk import Walk
-from tallyfy_frames.errors import AuthError, FilterError, IncompleteRead, NotFound, TallyfyFramesWarning
+from tallyfy_frames.errors import AuthError, FilterError, IncompleteRead, NotFound, warn
 from tallyfy_frames.frames.cells import Cells
 from tallyfy_frames.frames.decode import decode, decode_body
 from tallyfy_frames.frames.flatten import flatten
@@ -170,8 +169,7 @@ class Job:
                 report.finished_at = datetime.now(UTC)
         if self.unknown:
             names = ", ".join(sorted(self.unknown)[:20])
-            message = f"{spec.name}: keys that no column knows are kept in 'extra': {names}"
-            warnings.warn(message, TallyfyFramesWarning, stacklevel=4)
+            warn(f"{spec.name}: keys that no column knows are kept in 'extra': {names}")
 
     def sequence(self, client: Client) -> Iterator[tuple[str, Listing]]:
         """The listings in the order to read them, each under a name of its own.
@@ -293,7 +291,7 @@ class Job:
             if known is not None and None not in known[0].columns[self.spec.key]:
                 cells, stated = known[0], protocol.read_stated(known[1])
             else:
-                page = protocol.read_page(asked, reply, page=ask.page, per_page=ask.per_page, now=now)
+                page = protocol.read_page(asked, reply, page=ask.page)
                 cells, stated, rows = decode(page.rows, self.spec.columns), page.stated, page.rows
             answer = self.answer(cells, stated, rows)
             protocol.judge(asked, stated, answer.keys, page=ask.page)

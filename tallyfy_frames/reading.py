@@ -37,8 +37,8 @@ def load(  # noqa: PLR0913 - the public face
 
     Ordered by creation, oldest first (with ``limit``: newest first; tables without a creation order: by key), or by the
     filter ``sort``. ``limit`` takes the first rows of that order. ``created_since`` (a date, an instant, or ISO text; UTC
-    where no zone is given) leaves out rows created before; those without a readable instant are kept. Missing is null;
-    instants are UTC.
+    where no zone is given) leaves out rows created before, or at no stated time. Missing is null; instants are UTC; texts are
+    sorted by their bytes.
 
     ``on_invalid``: ``"raise"`` fails on a value that breaks the contract (pages are checked in growing batches), ``"null"``
     makes such values null, ``"quarantine"`` sets their rows aside in ``report.quarantined``. ``progress``: None shows a bar on
@@ -165,6 +165,10 @@ def _job(  # noqa: PLR0913 - as load
         raise UsageError(f"{spec.name} cannot be read by time of creation", hint="leave created_since out")
     if since is not None and limit is not None and sort not in {None, f"-{spec.order}"}:
         raise UsageError("created_since reads newest first", hint=f"with limit, leave out sort={sort!r}")
+    if limit is not None and sort not in {None, spec.order, f"-{spec.order}"} and len(wanted.listings()) > 1:
+        # The first of each list are known, but not which of those come first: the API may collate texts as it likes.
+        what = f"the first by sort={sort!r} of several lists cannot be told"
+        raise UsageError(what, hint="ask for one list (one status, no archived='include'), or leave limit out")
     return Job(
         spec, wanted, settings or Settings.from_env(), LoadReport() if report is None else report, on_invalid, limit, since,
         allow_incomplete=allow_incomplete,

@@ -43,7 +43,7 @@ def test_both_ways_of_decoding_tell_the_walk_the_same() -> None:
     body = msgspec.json.encode({"data": rows})
     decode(rows, RUNS.columns)  # learns what they look like
     quick = decode_body(body, RUNS.columns, protocol.number)
-    page = protocol.read_page(Request(()), Reply(200, {}, body), page=1, per_page=5, now=NOW)
+    page = protocol.read_page(Request(()), Reply(200, {}, body), page=1)
     slow = job().answer(decode(page.rows, RUNS.columns), page.stated, page.rows)
     assert quick is not None
     assert job().answer(quick[0], Stated(), None) == slow

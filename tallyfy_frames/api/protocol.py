@@ -10,7 +10,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
@@ -50,7 +50,7 @@ ERROR_FOR_STATUS: Final[Mapping[int, tuple[type[TallyfyFramesError], str]]] = {
     ),
     404: (NotFound, "check TALLYFY_ORG_ID and TALLYFY_BASE_URL; what the token's user may not see looks like this, too"),
     422: (FilterError, "the API refuses a parameter"),
-    429: (RateLimited, "wait that long, or set Settings(max_wait_s=…) higher"),
+    429: (RateLimited, "wait that long, or set Settings(max_wait_s=…) (--max-wait-s) higher"),
 }
 
 
@@ -101,10 +101,6 @@ class Page:
 
     rows: tuple[Row, ...]
     stated: Stated
-    number: int  # as asked
-    size: int  # as asked
-    received_at: datetime
-    request: Request = field(repr=False)
 
 
 def organization(org_id: str, *segments: str) -> tuple[str, ...]:
@@ -118,7 +114,7 @@ def list_request(path: Sequence[str], params: Mapping[str, object], *, page: int
     return Request(tuple(path), query.encode({**params, **paging}))
 
 
-def read_page(request: Request, reply: Reply, *, page: int, per_page: int, now: datetime) -> Page:
+def read_page(request: Request, reply: Reply, *, page: int) -> Page:
     """The rows of a list answer. Raises ``DecodeError`` if it cannot be one; :func:`judge` says whether it contradicts itself.
 
     A body is ``{"data": […], "meta": {…}}``; a bare list was seen, too. A body with neither is an error, never an empty page.
@@ -132,7 +128,7 @@ def read_page(request: Request, reply: Reply, *, page: int, per_page: int, now: 
     if not all(isinstance(row, dict) for row in rows):
         raise DecodeError("a row of the answer is not an object", url=request.shown, page=page, hint="try again later")
     stated = read_stated(body.get("meta") if isinstance(body, dict) else None)
-    return Page(tuple(rows), stated, page, per_page, now, request)
+    return Page(tuple(rows), stated)
 
 
 def judge(request: Request, stated: Stated, keys: Sequence[object], *, page: int) -> None:

@@ -255,6 +255,8 @@ def test_limit_over_several_lists_is_the_newest_of_them_all() -> None:
     assert streamed.drop("loaded_at").equals(frame.drop("loaded_at"))
     by_name = tf.load_runs({"sort": "name"}, limit=5, settings=settings_for(sandbox))
     assert by_name["name"].to_list() == sorted(run.name for run in matching(sandbox.world, {}))[:5]
+    with pytest.raises(tf.UsageError, match="several lists cannot be told"):
+        tf.load_runs({"sort": "name", "archived": "include"}, limit=5, settings=settings_for(sandbox))
 
 
 @pytest.mark.parametrize(

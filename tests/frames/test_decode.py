@@ -397,7 +397,7 @@ def test_many_keys_that_some_rows_lack_are_found_all_the_same() -> None:
     min_size=1, max_size=5))  # fmt: skip
 def test_any_rows_become_exactly_the_contracts_columns(rows: list[dict[str, Any]]) -> None:
     sent = [Reply(200, {}, json.dumps([row]).encode()) for row in rows]  # a page each: two of one id would be refused
-    pages = [read_page(Request(()), reply, page=1, per_page=5, now=None) for reply in sent]  # type: ignore[arg-type]
+    pages = [read_page(Request(()), reply, page=1) for reply in sent]
     cells = decode([row for page in pages for row in page.rows], RUNS.columns)
     frame, _ = flatten(cells, RUNS.columns, [({}, len(rows))])
     assert frame.schema == RUNS.schema
@@ -420,7 +420,7 @@ def test_any_rows_become_exactly_the_contracts_columns(rows: list[dict[str, Any]
 )
 def test_no_number_in_kept_json_is_damaged(text: str) -> None:
     body = b'[{"prerun": {"f": ' + text.encode() + b"}}]"
-    (row,) = read_page(Request(()), Reply(200, {}, body), page=1, per_page=1, now=None).rows  # type: ignore[arg-type]
+    (row,) = read_page(Request(()), Reply(200, {}, body), page=1).rows
     (kept,) = decode([row], [column("json", "prerun")]).columns["c"]
     number = kept.removeprefix('{"f":').removesuffix("}")
     from decimal import Decimal  # noqa: PLC0415
