@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import resource
 import signal
@@ -22,7 +24,7 @@ from shell import RUN
 import tallyfy_frames as tf
 from tallyfy_frames import tables
 from tallyfy_frames.lake import snapshot as lake
-from tallyfy_frames.lake.spool import SPOOL_NAME
+from tallyfy_frames.lake.spool import DIGEST_BYTES, SPOOL_NAME
 from tallyfy_frames.sandbox import Sandbox, World
 from tallyfy_frames.sandbox.faults import Fault
 from tallyfy_frames.sandbox.server import Logged
@@ -289,6 +291,41 @@ def test_a_new_token_of_the_same_user_goes_on(serve: Serve, tmp_path: Path, clea
     tf.write_snapshot(tmp_path, settings=settings_for(sandbox, **QUICK))
     assert_holds(tmp_path, sandbox.world)
     assert (answered(lists(sandbox)) - clean).total() <= 8
+
+
+def test_where_the_api_does_not_tell_the_user_only_the_same_token_goes_on(
+    serve: Serve, tmp_path: Path, clean: Counter[str]
+) -> None:
+    """Trap 52: what an administrator's token was shown must not get into a guest's snapshot."""
+    sandbox = serve(world=World(3, 1500), quirks=["me-forbidden"])
+    stopped(sandbox, tmp_path / "same")
+    before = stopped(sandbox, tmp_path / "other")
+    tf.write_snapshot(tmp_path / "same", settings=settings_for(sandbox, **QUICK))
+    assert len(lists(sandbox, before)) < clean.total()
+    before, sandbox.world.token = len(sandbox.requests), "another-token"
+    with pytest.warns(tf.TallyfyFramesWarning, match="dropped: it answers another question"):
+        manifest = tf.write_snapshot(tmp_path / "other", settings=settings_for(sandbox, **QUICK))
+    assert manifest.tables["runs"].report["requests"] == len(lists(sandbox, before))
+
+
+def test_a_user_whom_the_api_no_longer_tells_is_another(serve: Serve, tmp_path: Path) -> None:
+    sandbox = serve(world=World(3, 1500))
+    stopped(sandbox, tmp_path)
+    sandbox.routes.quirks = frozenset({"me-forbidden"})
+    with pytest.warns(tf.TallyfyFramesWarning, match="dropped: it answers another question"):
+        tf.write_snapshot(tmp_path, settings=settings_for(sandbox, **QUICK))
+
+
+def test_the_trace_of_a_token_is_not_the_token_and_is_another_in_each_organization(serve: Serve, tmp_path: Path) -> None:
+    sandbox = serve(world=WORLD, quirks=["me-forbidden"])
+    stopped(sandbox, tmp_path)
+    header, _, _ = (tmp_path / SPOOL_NAME).read_bytes().partition(b"\n")
+    binding = json.loads(header[2 * DIGEST_BYTES :])["binding"]
+    assert len(binding["reader"]) == 32
+    assert sandbox.token.encode() not in header
+    assert hashlib.blake2b(sandbox.token.encode(), digest_size=16).hexdigest() != binding["reader"]
+    elsewhere = tf.Settings(token=sandbox.token, org_id="0f", base_url=sandbox.base_url)
+    assert lake._trace(elsewhere) != binding["reader"] == lake._trace(settings_for(sandbox))  # noqa: SLF001
 
 
 def test_another_organization_or_address_drops_what_was_read(serve: Serve, tmp_path: Path) -> None:

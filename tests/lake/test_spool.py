@@ -25,7 +25,7 @@ from tallyfy_frames.sandbox import Sandbox, World
 BINDING: dict[str, Any] = {
     "base_url": "https://api.example.net/api",
     "organization_id": "0f",
-    "token_user": 1,
+    "reader": 1,
     "tables": {"runs": {"archived": "include", "tag_ids": ["a", "b"]}},
     "page_size": 100,
     "proof": "seen",
@@ -181,7 +181,7 @@ def test_a_file_that_is_no_spool_is_dropped_with_a_word(tmp_path: Path, text: by
 
 
 OTHER = {
-    "base_url": "https://api.example.net/other", "organization_id": "0e", "token_user": None, "page_size": 99,
+    "base_url": "https://api.example.net/other", "organization_id": "0e", "reader": "9f2c", "page_size": 99,
     "tables": {"runs": {"archived": "include"}}, "proof": "still", "current": "20310601T120000Z-0123abcd",
     "contract_version": "1.1", "tallyfy_frames": "0.2.1",
 }  # fmt: skip
