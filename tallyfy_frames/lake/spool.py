@@ -29,7 +29,7 @@ from typing import Any, Final, Self
 
 import pyarrow as pa
 
-from tallyfy_frames.errors import ApiError, SinkError, TallyfyFramesError, TallyfyFramesWarning
+from tallyfy_frames.errors import ApiError, PaginationError, SinkError, TallyfyFramesError, TallyfyFramesWarning
 from tallyfy_frames.sinks.atomic import refusals
 
 SPOOL_NAME: Final = ".spool"
@@ -42,7 +42,8 @@ HEAD: Final = struct.Struct(f"<{SIZES.size + DIGEST_BYTES}s{DIGEST_BYTES}s")
 HEADER_MAX: Final = 1 << 20
 CLOSED: Final = -1
 DAMAGED: Final = -1
-# What may be over when the same is asked again. All other errors come from what was read, or from a bug that it brings out.
+# What may be over when the same is asked again; so may an answer that was none, since nothing that was kept is to blame for it.
+# All other errors come from what was read, or from a bug that it brings out.
 PASSING: Final = (ApiError, SinkError, OSError, MemoryError, KeyboardInterrupt, SystemExit)
 GOES_ON: Final = "the same snapshot within an hour goes on from there"
 
@@ -60,6 +61,7 @@ class Spool:
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._asking = 0
+        self._unanswered: list[TallyfyFramesError] = []  # what was raised instead of an answer
         self._records: dict[bytes, deque[tuple[int, int, int]]] = {}  # by key: where the data lies, its size, and unpacked
         self._refuse_foreign()
         with refusals(self.place):
@@ -89,6 +91,9 @@ class Spool:
             self._asking += 1
         try:
             yield
+        except TallyfyFramesError as error:
+            self._unanswered.append(error)
+            raise
         finally:
             with self._room:
                 self._asking -= 1
@@ -125,13 +130,25 @@ class Spool:
             os.close(self._file)
             self._file = CLOSED
             self._room.notify_all()
-        if not isinstance(error, PASSING) or not self.kept:
+        stays = self.kept and (isinstance(error, PASSING) or self._was_no_answer(error))
+        self._unanswered.clear()
+        if error is None or not stays:
             self.place.unlink(missing_ok=True)
         elif isinstance(error, TallyfyFramesError):
             error.where["answers_kept"] = self.kept
             error.hint = "; ".join(filter(None, [error.hint, GOES_ON]))
         else:
             error.add_note(f"{self.kept} answers are kept: {GOES_ON}")
+
+    def _was_no_answer(self, error: BaseException | None) -> bool:
+        """Whether something else may come when the same is asked again.
+
+        A page that contradicts what was asked may have been asked for because of what is kept: a list that was longer then. So
+        that one passes only where this job got further than the one before it, or the next would stop there, too.
+        """
+        if not isinstance(error, TallyfyFramesError) or not error.retriable or error not in self._unanswered:
+            return False
+        return not isinstance(error, PaginationError) or self.kept > self.found
 
     def _refuse_foreign(self) -> None:
         """Something else under our name is not ours to open, follow or remove."""

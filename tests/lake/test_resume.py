@@ -209,9 +209,28 @@ def test_a_full_disk_keeps_what_found_room(serve: Serve, tmp_path: Path, clean: 
     assert (answered(lists(sandbox)) - clean).total() <= 8 + 1
 
 
-REPEATING = {
-    "bad-cell@9": tf.ContractError, "half-page@9+": tf.IncompleteRead, "html-200@9+": tf.DecodeError, "total-low@1+": tf.IncompleteRead,
+NO_ANSWERS = {
+    "html-200": tf.DecodeError, "half-json": tf.DecodeError, "empty-body": tf.DecodeError, "error-200": tf.DecodeError,
+    "foreign-page": tf.PaginationError, "duplicate-row": tf.PaginationError,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", NO_ANSWERS)
+def test_a_maintenance_page_with_status_200_costs_no_more_than_one_with_503(
+    serve: Serve, tmp_path: Path, clean: Counter[str], fault: str
+) -> None:
+    sandbox = serve(world=WORLD)
+    for at in (9, 25):  # it may come back later
+        sandbox.faults = [Fault(fault, at, None)]
+        with pytest.raises(NO_ANSWERS[fault], match=r"answers_kept=\d+.*the same snapshot within an hour goes on from there"):
+            tf.write_snapshot(tmp_path, settings=settings_for(sandbox, **QUICK))
+    asked = len(lists(sandbox))
+    tf.write_snapshot(tmp_path, settings=settings_for(still(sandbox), **QUICK))
+    assert_holds(tmp_path, WORLD)
+    assert len(lists(sandbox)) - asked < clean.total() - 9
+
+
+REPEATING = {"bad-cell@9": tf.ContractError, "half-page@9+": tf.IncompleteRead, "total-low@1+": tf.IncompleteRead}
 
 
 @pytest.mark.parametrize("fault", REPEATING)

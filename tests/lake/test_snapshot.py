@@ -124,7 +124,7 @@ def test_an_older_snapshot_is_found_by_name_or_instant(serve: Serve, tmp_path: P
 def test_a_failed_read_leaves_the_old_snapshot_and_what_was_read_of_the_next(serve: Serve, tmp_path: Path) -> None:
     good = serve(world=World(3, 300))
     manifest = tf.write_snapshot(tmp_path, settings=settings_for(good))
-    for fault, error, kept in (("token-revoked@4", tf.AuthError, {".spool"}), ("html-200@4+", tf.DecodeError, set())):
+    for fault, error, kept in (("token-revoked@4", tf.AuthError, {".spool"}), ("half-page@2+", tf.IncompleteRead, set())):
         bad = serve(world=World(3, 300), faults=[fault])
         with pytest.raises(error):
             tf.write_snapshot(tmp_path, settings=settings_for(bad))

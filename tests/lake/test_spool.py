@@ -107,14 +107,53 @@ PASSING = [
 STAYING = [
     tf.ContractError, tf.DecodeError, tf.FilterError, tf.IncompleteRead, tf.PaginationError, tf.ShrinkRefused, ZeroDivisionError,
 ]  # fmt: skip
+NO_ANSWERS = [tf.DecodeError, tf.PaginationError]
 
 
 @pytest.mark.parametrize("kind", [*PASSING, *STAYING])
-def test_what_was_read_stays_after_an_error_that_may_pass_and_after_no_other(tmp_path: Path, kind: type[BaseException]) -> None:
+def test_what_was_read_stays_after_an_error_that_may_pass_and_is_gone_after_one_that_came_of_it(
+    tmp_path: Path, kind: type[BaseException]
+) -> None:
     with pytest.raises(kind), Spool(tmp_path, BINDING) as spool:
         spool.put("a", b"x")
         raise kind("x")
     assert words(tmp_path) == (1 if kind in PASSING else 0, [])
+
+
+@pytest.mark.parametrize("kind", [*PASSING, *STAYING])
+def test_what_was_read_stays_too_when_what_came_next_was_no_answer(tmp_path: Path, kind: type[BaseException]) -> None:
+    with pytest.raises(kind), Spool(tmp_path, BINDING) as spool:
+        spool.put("a", b"x")
+        with spool.asking():
+            raise kind("x")
+    assert words(tmp_path) == (1 if kind in {*PASSING, *NO_ANSWERS} else 0, [])
+
+
+def test_an_error_that_asking_again_does_not_help_against_keeps_nothing(tmp_path: Path) -> None:
+    with pytest.raises(tf.DecodeError), Spool(tmp_path, BINDING) as spool:
+        spool.put("a", b"x")
+        with spool.asking():
+            error = tf.DecodeError("larger than allowed")
+            error.retriable = False
+            raise error
+    assert words(tmp_path) == (0, [])
+
+
+@pytest.mark.parametrize(("kind", "stays"), [(tf.DecodeError, True), (tf.PaginationError, False)])
+def test_a_page_that_contradicts_the_question_stops_no_more_than_two_jobs(
+    tmp_path: Path, kind: type[Exception], stays: bool
+) -> None:
+    """It may have been asked for because of an answer that is kept; a maintenance page says nothing of that kind."""
+    place = dies(tmp_path)
+    with pytest.raises(kind), Spool(tmp_path, BINDING) as spool, spool.asking():
+        raise kind("x")
+    assert place.exists() == stays
+    dies(tmp_path)
+    with pytest.raises(kind), Spool(tmp_path, BINDING) as spool:
+        spool.put("new", b"so it gets further")
+        with spool.asking():
+            raise kind("x")
+    assert place.exists()
 
 
 @pytest.mark.parametrize("kind", PASSING)
