@@ -1,4 +1,8 @@
-"""One job at a time per root. The lock is the kernel's: it goes with the process, however that ends."""
+"""One job at a time per root. The lock is the kernel's: it goes with the process, however that ends.
+
+The kernel locks a file, not its name. Whoever holds the root may remove both, and somebody else may have opened that file just
+before: so a lock counts only if, once it is taken, the name still means the file. Nobody else may remove either.
+"""
 
 from __future__ import annotations
 
@@ -16,26 +20,68 @@ from tallyfy_frames.errors import LockHeld
 from tallyfy_frames.sinks.atomic import refusals
 
 LOCK_NAME: Final = ".lock"
+TRIES: Final = 10  # each in vain only if another job ended, and removed the root, at that very moment
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Hold ``root`` while the block runs; ``LockHeld`` names who else holds it, and since when."""
+def locked(root: Path) -> Iterator[bool]:
+    """Hold ``root``, made if it is not there, while the block runs; ``LockHeld`` names who else holds it, and since when.
+
+    The value says whether it was made here: whether its holder may remove it again, the lock first.
+    """
     place = root / LOCK_NAME
-    with refusals(place):
-        handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle, made = _taken(root, place)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _held(handle, root) from None
         holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": datetime.now(UTC).isoformat()}
         with refusals(place):
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(holder).encode(), 0)
-        yield
+        yield made
     finally:
         os.close(handle)
+
+
+def _taken(root: Path, place: Path) -> tuple[int, bool]:
+    """The lock's file, open and locked, and whether the root had to be made."""
+    made = False
+    for tries_left in reversed(range(TRIES)):
+        with refusals(place):
+            made |= _made(root)
+            try:
+                handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except FileNotFoundError:  # the root was removed since
+                if tries_left:
+                    continue
+                raise
+        taken = False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            taken = _names(place, handle)
+        except BlockingIOError:
+            raise _held(handle, root) from None
+        finally:
+            if not taken:
+                os.close(handle)
+        if taken:
+            return handle, made
+    raise LockHeld("other jobs come and go in this root", root=root, hint="try again later")
+
+
+def _made(root: Path) -> bool:
+    """Whether the folder had to be made."""
+    try:
+        root.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _names(place: Path, handle: int) -> bool:
+    """Whether the path still leads to the open file."""
+    try:
+        return os.path.samestat(place.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def _held(handle: int, root: Path) -> LockHeld:

@@ -76,7 +76,7 @@ def write_snapshot(  # noqa: PLR0913 - the public face
         raise UsageError(f"on_invalid={on_invalid!r}", hint=f"use {' or '.join(map(repr, ON_INVALID))}")
     settings = settings or Settings.from_env()
     jobs = _jobs(tables, filters)
-    with _prepared(root) as place, locked(place):
+    with _held(root) as place:
         return _Publishing(place, settings, jobs, allow_shrink).run(on_invalid, progress, report)
 
 
@@ -181,27 +181,31 @@ def _jobs(names: Sequence[str], filters: Filters | Mapping[str, Any] | None) -> 
 
 
 @contextmanager
-def _prepared(root: str | Path) -> Iterator[Path]:
-    """The root, made if it is not there; gone again if it was made for a job that left nothing in it."""
+def _held(root: str | Path) -> Iterator[Path]:
+    """The root, ours alone, made if it is not there; gone again if it was made for a job that left nothing in it."""
     if "://" in str(root):
         raise SinkError("a root is a folder; object stores are not supported yet", path=root)
     place = Path(root)
     with refusals(place):
-        made = not place.exists()
-        if not made:
+        if place.exists():
             _refuse_foreign(place)
-        place.mkdir(parents=True, exist_ok=True)
-    try:
-        yield place
-    except BaseException:
-        if made:
-            with contextlib.suppress(OSError):
-                (place / SNAPSHOTS).rmdir()
-            if not any((place / name).exists() for name in (SNAPSHOTS, SPOOL_NAME)):
-                with contextlib.suppress(OSError):
-                    (place / LOCK_NAME).unlink(missing_ok=True)
-                    place.rmdir()
-        raise
+    with locked(place) as made:
+        try:
+            yield place
+        except BaseException:
+            if made:
+                _remove_empty(place)
+            raise
+
+
+def _remove_empty(root: Path) -> None:
+    """A root that nothing was left in goes, and its lock with it; only while that is held."""
+    with contextlib.suppress(OSError):
+        (root / SNAPSHOTS).rmdir()
+    if not any((root / name).exists() for name in (SNAPSHOTS, SPOOL_NAME)):
+        with contextlib.suppress(OSError):
+            (root / LOCK_NAME).unlink(missing_ok=True)
+            root.rmdir()
 
 
 def _refuse_foreign(root: Path) -> None:
