@@ -1,11 +1,13 @@
 """What a job has read so far, beside its root: if it dies, the next one asks only for what is missing.
 
-One file: a line that says what the answers belong to, then one record an answer, appended as it comes. A digest covers every
-byte of it: a record that ends too early was being written when the job died, and is cut off; anything else that does not fit
-its digest is damage, and nothing of the file is used. Rows are in it with their secrets masked, and nobody else may read it.
+One file: a line that says what the answers belong to, then one record an answer, appended as it comes. Every byte of it is
+covered by a digest, and each digest takes in the one before: a record counts only where it was written, under its own line. One
+that ends too early was being written when the job died, and is cut off; whole ones that are gone from the end are asked for
+again, as if the job had died before them. Anything else that does not fit is damage, and nothing of the file is used.
+The digests have no key: they show accidents, not forgery. Rows lie in it with their secrets masked; nobody else may read it.
 
-It is used for the same question only, within an hour of the last answer, and only while no snapshot has been published since;
-otherwise it is dropped, with a word.
+It is used for the same question by the same reader only, within an hour of the last answer, and only while no snapshot has been
+published since; otherwise it is dropped, with a word.
 """
 
 from __future__ import annotations
@@ -62,6 +64,7 @@ class Spool:
         self._room = threading.Condition(self._lock)
         self._asking = 0
         self._unanswered: list[TallyfyFramesError] = []  # what was raised instead of an answer
+        self._chain = b""  # the digest that the next record's takes in
         self._records: dict[bytes, deque[tuple[int, int, int]]] = {}  # by key: where the data lies, its size, and unpacked
         self._refuse_foreign()
         with refusals(self.place):
@@ -111,13 +114,10 @@ class Spool:
 
     def put(self, key: str, data: bytes) -> None:
         """Keep an answer. It survives the process from here on; a power cut may cost it, which its digest will show."""
-        name = key.encode()
         packed = bytes(self._codec.compress(data, asbytes=True))
-        sizes = SIZES.pack(len(name), len(packed), len(data))
-        facts = sizes + _digest(sizes, name, packed)
         with self._lock, refusals(self.place):
             if self._file != CLOSED:  # else it comes too late: the job has ended
-                self._append(HEAD.pack(facts, _digest(facts)) + name + packed)
+                self._add(key.encode(), packed, len(data))
                 self.kept += 1
 
     def __enter__(self) -> Self:
@@ -157,8 +157,9 @@ class Spool:
                 status = self.place.lstat()
             except FileNotFoundError:
                 return
-        if not stat.S_ISREG(status.st_mode):
-            raise SinkError(f"{SPOOL_NAME} is no plain file", path=self.place, hint="remove it, or name another root")
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            hint = "remove it, or name another root"
+            raise SinkError(f"{SPOOL_NAME} is no plain file of its own", path=self.place, hint=hint)
 
     def _begin(self, binding: Mapping[str, Any]) -> None:
         """An empty spool for these answers."""
@@ -166,7 +167,16 @@ class Spool:
         self._records.clear()
         self.found = self.kept = 0
         facts = json.dumps({"binding": binding, "began_at": self.began_at.isoformat()}, sort_keys=True).encode()
-        self._append(_digest(facts).hex().encode() + facts + b"\n")
+        header = _digest(facts).hex().encode() + facts
+        self._append(header + b"\n")
+        self._chain = _digest(header)
+
+    def _add(self, name: bytes, packed: bytes, unpacked_size: int) -> None:
+        """One more record, tied to the one before it."""
+        sizes = SIZES.pack(len(name), len(packed), unpacked_size)
+        chain = _digest(self._chain, sizes, name, packed)
+        self._append(HEAD.pack(sizes + chain, _digest(sizes + chain)) + name + packed)
+        self._chain = chain
 
     def _append(self, record: bytes) -> None:
         """All of a record, or nothing: others are appended to it."""
@@ -189,6 +199,7 @@ class Spool:
             return "it answers another question, or a snapshot was published since"
         if abs(time.time() - status.st_mtime) > FRESH_S:  # a time yet to come is no sign of freshness
             return "it is more than an hour old"
+        self._chain = _digest(header)
         whole = len(header) + 1
         for name, offset, size, unpacked in self._scan(whole, status.st_size):
             if unpacked == DAMAGED:
@@ -216,8 +227,8 @@ class Spool:
             body = os.pread(self._file, name_size + size, offset)
             name, packed = body[:name_size], body[name_size:]
             offset += name_size
-            sound = facts[SIZES.size :] == _digest(facts[: SIZES.size], name, packed)
-            yield name, offset, size, unpacked if sound else DAMAGED
+            self._chain = _digest(self._chain, facts[: SIZES.size], name, packed)
+            yield name, offset, size, unpacked if self._chain == facts[SIZES.size :] else DAMAGED
             offset += size
 
 

@@ -19,7 +19,7 @@ import pytest
 from conftest import settings_for
 
 import tallyfy_frames as tf
-from tallyfy_frames.lake.spool import FRESH_S, SPOOL_NAME, Spool
+from tallyfy_frames.lake.spool import FRESH_S, HEAD, SIZES, SPOOL_NAME, Spool
 from tallyfy_frames.sandbox import Sandbox, World
 
 BINDING: dict[str, Any] = {
@@ -213,6 +213,55 @@ def test_a_flipped_bit_anywhere_drops_all_of_it_with_a_word(tmp_path: Path) -> N
         assert words(tmp_path) == (0, ["what an earlier job had read is dropped: it is damaged"]), (position, bit)
 
 
+def parts(place: Path) -> list[bytes]:
+    """The first line of a spool, then its records."""
+    line, newline, rest = place.read_bytes().partition(b"\n")
+    found = [line + newline]
+    while rest:
+        facts, _ = HEAD.unpack_from(rest)
+        name_size, size, _ = SIZES.unpack_from(facts)
+        end = HEAD.size + name_size + size
+        found.append(rest[:end])
+        rest = rest[end:]
+    return found
+
+
+MOVED: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "in another order": lambda records: [records[2], records[1], records[0], records[3]],
+    "the first is gone": lambda records: records[1:],
+    "one is gone": lambda records: records[:1] + records[2:],
+    "one is there twice": lambda records: records[:2] + records[1:],
+    "all are there twice": lambda records: records * 2,
+}
+
+
+@pytest.mark.parametrize("how", MOVED)
+def test_whole_records_that_do_not_stand_where_they_were_written_drop_all_of_it(tmp_path: Path, how: str) -> None:
+    """The second answer under a key is another one than the first: it was given later."""
+    line, *records = parts(dies(tmp_path))
+    (tmp_path / SPOOL_NAME).write_bytes(line + b"".join(MOVED[how](records)))
+    assert words(tmp_path) == (0, ["what an earlier job had read is dropped: it is damaged"])
+
+
+def test_a_record_of_another_spool_drops_all_of_it_even_where_that_answered_the_same_question(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    place = dies(tmp_path / "one")
+    line, first, *rest = parts(place)
+    _, foreign, *_ = parts(dies(tmp_path / "other"))
+    place.write_bytes(line + foreign + b"".join(rest))
+    assert words(tmp_path / "one") == (0, ["what an earlier job had read is dropped: it is damaged"])
+    assert first != foreign
+
+
+@pytest.mark.parametrize("left", range(5))
+def test_records_that_are_gone_from_the_end_are_asked_for_again(tmp_path: Path, left: int) -> None:
+    line, *records = parts(dies(tmp_path))
+    (tmp_path / SPOOL_NAME).write_bytes(line + b"".join(records[:left]))
+    dies(tmp_path, [("new", b"after what was left")])
+    assert words(tmp_path) == (left + 1, [])
+
+
 @pytest.mark.parametrize("text", [b"{}\n", b"\n", b"[]\n", b"\xff\xfe\n", b"no line end", b"x" * 3_000_000])
 def test_a_file_that_is_no_spool_is_dropped_with_a_word(tmp_path: Path, text: bytes) -> None:
     (tmp_path / SPOOL_NAME).write_bytes(text)
@@ -266,13 +315,20 @@ def test_answers_do_not_get_fresher_by_being_taken_over(tmp_path: Path) -> None:
         assert time.time() - place.stat().st_mtime > 1999
 
 
-@pytest.mark.parametrize("make", [lambda place: place.mkdir(), lambda place: place.symlink_to("target"), os.mkfifo])
+FOREIGN: list[Callable[[Path], None]] = [
+    Path.mkdir, lambda place: place.symlink_to("target"), lambda place: place.hardlink_to(place.with_name("target")), os.mkfifo,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", FOREIGN)
 def test_something_else_in_its_place_is_left_alone(tmp_path: Path, make: Callable[[Path], None]) -> None:
     (tmp_path / "target").write_text("precious")
+    (tmp_path / "target").chmod(0o644)
     make(tmp_path / SPOOL_NAME)
-    with pytest.raises(tf.SinkError, match=r"\.spool is no plain file .*; remove it"):
+    with pytest.raises(tf.SinkError, match=r"\.spool is no plain file of its own .*; remove it"):
         Spool(tmp_path, BINDING)
     assert (tmp_path / "target").read_text() == "precious"
+    assert stat.S_IMODE((tmp_path / "target").stat().st_mode) == 0o644
     assert os.path.lexists(tmp_path / SPOOL_NAME)
 
 
