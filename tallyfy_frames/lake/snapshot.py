@@ -65,8 +65,8 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     ``filters`` are those of runs; archived runs are included unless they say otherwise. Rows are streamed: memory grows only
     by the ids. ``report`` is filled in place for the last table; the manifest holds one for each.
 
-    If the job dies, or is told to wait longer than it may, what it has read stays under ``root`` for an hour: the same call
-    then asks for the rest only, and ``report.started_at`` is when the first of them began.
+    If the job dies, or is told to wait longer than it may, what it has read stays under ``root`` for an hour, after that wait
+    if there is one: the same call then asks for the rest only, and ``report.started_at`` is when the first of them began.
 
     Raises what a load raises; ``LockHeld`` while another job writes to ``root``; ``ShrinkRefused`` if rows fall by more than
     10 % against the current snapshot, or the token belongs to another user than it had, unless ``allow_shrink``;

@@ -6,8 +6,9 @@ that ends too early was being written when the job died, and is cut off; whole o
 again, as if the job had died before them. Anything else that does not fit is damage, and nothing of the file is used.
 The digests have no key: they show accidents, not forgery. Rows lie in it with their secrets masked; nobody else may read it.
 
-It is used for the same question by the same reader only, within an hour of the last answer, and only while no snapshot has been
-published since; otherwise it is dropped, with a word.
+It is used for the same question by the same reader only, while it is fresh, and while no snapshot has been published since;
+otherwise it is dropped, with a word. It is fresh for an hour after the last answer, which is the file's time; or, if the API
+then asked for a wait, for an hour after that: an hourly limit makes one wait for most of an hour.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ from typing import Any, Final, Self
 
 import pyarrow as pa
 
-from tallyfy_frames.errors import ApiError, PaginationError, SinkError, TallyfyFramesError, TallyfyFramesWarning
+from tallyfy_frames.errors import ApiError, PaginationError, RateLimited, SinkError, TallyfyFramesError, TallyfyFramesWarning
 from tallyfy_frames.sinks.atomic import refusals
 
 SPOOL_NAME: Final = ".spool"
 FRESH_S: Final = 3600.0
+WAIT_MAX_S: Final = 86_400.0  # the longest wait, from the last answer, that keeps it fresh
 DIGEST_BYTES: Final = 16
 # Before each record: bytes of its key, of its packed data, and of the data unpacked; the digest of these and what follows; and
 # one of all that again, so that a damaged size is not taken for the end of the file.
@@ -47,7 +49,9 @@ DAMAGED: Final = -1
 # What may be over when the same is asked again; so may an answer that was none, since nothing that was kept is to blame for it.
 # All other errors come from what was read, or from a bug that it brings out.
 PASSING: Final = (ApiError, SinkError, OSError, MemoryError, KeyboardInterrupt, SystemExit)
-GOES_ON: Final = "the same snapshot within an hour goes on from there"
+GOES_ON: Final = "the same snapshot {} goes on from there"
+# The key of a record that is no answer: how long after the last one, in seconds, the API allows the next request.
+WAIT: Final = b""
 
 
 class Spool:
@@ -126,19 +130,39 @@ class Spool:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """After success nothing is left. After an error what was read stays, unless reading it again would only fail again."""
+        stays = self.kept and (isinstance(error, PASSING) or self._was_no_answer(error))
+        self._unanswered.clear()
         with self._lock:  # a request that is still under way finds it closed
+            until = self._wait_out(error) if stays and isinstance(error, RateLimited) else None
             os.close(self._file)
             self._file = CLOSED
             self._room.notify_all()
-        stays = self.kept and (isinstance(error, PASSING) or self._was_no_answer(error))
-        self._unanswered.clear()
+        goes_on = GOES_ON.format("within an hour" if until is None else f"until {until:%Y-%m-%dT%H:%MZ}")
         if error is None or not stays:
             self.place.unlink(missing_ok=True)
         elif isinstance(error, TallyfyFramesError):
             error.where["answers_kept"] = self.kept
-            error.hint = "; ".join(filter(None, [error.hint, GOES_ON]))
+            error.hint = "; ".join(filter(None, [error.hint, goes_on]))
         else:
-            error.add_note(f"{self.kept} answers are kept: {GOES_ON}")
+            error.add_note(f"{self.kept} answers are kept: {goes_on}")
+
+    def _wait_out(self, error: RateLimited) -> datetime | None:
+        """Stay fresh over the wait that the API asks for; until when, or None if it says nothing.
+
+        However often it asks: the wait counts from the last answer.
+        """
+        if error.retry_after_s is None:
+            return None
+        status = os.fstat(self._file)
+        wait_s = min(time.time() + error.retry_after_s - status.st_mtime, WAIT_MAX_S)
+        data = json.dumps(wait_s).encode()
+        try:
+            self._add(WAIT, data, len(data))
+        except OSError:  # no room: an hour has to do
+            return None
+        finally:
+            os.utime(self._file, ns=(status.st_atime_ns, status.st_mtime_ns))
+        return datetime.fromtimestamp(status.st_mtime + wait_s + FRESH_S, UTC)
 
     def _was_no_answer(self, error: BaseException | None) -> bool:
         """Whether something else may come when the same is asked again.
@@ -197,16 +221,19 @@ class Spool:
         known = json.loads(facts)
         if known["binding"] != json.loads(json.dumps(binding)):
             return "it answers another question, or a snapshot was published since"
-        if abs(time.time() - status.st_mtime) > FRESH_S:  # a time yet to come is no sign of freshness
-            return "it is more than an hour old"
         self._chain = _digest(header)
-        whole = len(header) + 1
+        whole, wait_s = len(header) + 1, 0.0
         for name, offset, size, unpacked in self._scan(whole, status.st_size):
             if unpacked == DAMAGED:
                 return "it is damaged"
-            self._records.setdefault(name, deque()).append((offset, size, unpacked))
-            self.found += 1
-            whole = offset + size
+            whole, wait_s = offset + size, 0.0  # an answer shows that the wait before it is over
+            if name == WAIT:
+                wait_s = min(json.loads(os.pread(self._file, size, offset)), WAIT_MAX_S)
+            else:
+                self._records.setdefault(name, deque()).append((offset, size, unpacked))
+                self.found += 1
+        if not -FRESH_S <= time.time() - status.st_mtime <= FRESH_S + wait_s:  # a time yet to come is no sign of freshness
+            return "it is more than an hour old"
         if whole < status.st_size:  # the record that was being written when the job died
             os.ftruncate(self._file, whole)
             os.utime(self._file, ns=(status.st_atime_ns, status.st_mtime_ns))  # answers do not get fresher by it

@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 from conftest import settings_for
 
 import tallyfy_frames as tf
-from tallyfy_frames.lake.spool import FRESH_S, HEAD, SIZES, SPOOL_NAME, Spool
+from tallyfy_frames.lake.spool import FRESH_S, HEAD, SIZES, SPOOL_NAME, WAIT_MAX_S, Spool
 from tallyfy_frames.sandbox import Sandbox, World
 
 BINDING: dict[str, Any] = {
@@ -301,6 +302,93 @@ def test_an_hour_after_the_last_answer_it_is_dropped_with_a_word(tmp_path: Path,
     assert words(tmp_path) == (
         (4, []) if fresh else (0, ["what an earlier job had read is dropped: it is more than an hour old"])
     )
+
+
+def is_told_to_wait(root: Path, wait_s: float | None, *answers: tuple[str, bytes]) -> tf.RateLimited:
+    """A job that keeps these answers, then hears from the API when to come back."""
+    with pytest.raises(tf.RateLimited) as caught, Spool(root, BINDING) as spool:
+        for key, data in answers:
+            spool.put(key, data)
+        raise tf.RateLimited("refused", retry_after_s=wait_s)
+    return caught.value
+
+
+def grow_old(root: Path, seconds: float) -> None:
+    """So much time passes, for the file."""
+    place = root / SPOOL_NAME
+    status = place.stat()
+    os.utime(place, (status.st_atime, status.st_mtime - seconds))
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "fresh"), [(0, True), (3560, True), (3560 + FRESH_S - 60, True), (3560 + FRESH_S + 1, False)]
+)
+def test_after_a_wait_that_the_api_asked_for_there_is_an_hour_left(tmp_path: Path, waited_s: float, fresh: bool) -> None:
+    """An hourly budget that is used up in 40 seconds makes one wait for all but 40 seconds of the hour."""
+    is_told_to_wait(tmp_path, 3560, *ANSWERS)
+    grow_old(tmp_path, waited_s)
+    assert words(tmp_path) == (
+        (4, []) if fresh else (0, ["what an earlier job had read is dropped: it is more than an hour old"])
+    )
+
+
+def test_whoever_is_told_to_wait_is_told_until_when_it_goes_on(tmp_path: Path) -> None:
+    said = str(is_told_to_wait(tmp_path, 3560, *ANSWERS))
+    until = datetime.fromisoformat(
+        said.partition("the same snapshot until ")[2].partition("Z goes on from there")[0] + "+00:00"
+    )
+    assert 0 <= time.time() + 3560 + FRESH_S - until.timestamp() < 61
+
+
+def test_without_a_word_on_how_long_to_wait_it_is_an_hour(tmp_path: Path) -> None:
+    said = is_told_to_wait(tmp_path, None, *ANSWERS)
+    assert said.hint == "the same snapshot within an hour goes on from there"
+    grow_old(tmp_path, FRESH_S + 1)
+    assert words(tmp_path)[0] == 0
+
+
+def test_an_answer_after_the_wait_begins_an_hour_of_its_own(tmp_path: Path) -> None:
+    is_told_to_wait(tmp_path, 20_000, *ANSWERS)
+    dies(tmp_path, [("new", b"x")])
+    grow_old(tmp_path, FRESH_S + 1)
+    assert words(tmp_path)[0] == 0
+
+
+def test_no_wait_keeps_answers_for_more_than_a_day_however_often_the_api_asks(tmp_path: Path) -> None:
+    is_told_to_wait(tmp_path, 7 * WAIT_MAX_S, *ANSWERS)
+    for _ in range(24):
+        is_told_to_wait(tmp_path, 7 * WAIT_MAX_S)
+        grow_old(tmp_path, 3600)
+    with pytest.raises(KeyboardInterrupt), Spool(tmp_path, BINDING) as spool:
+        assert (spool.found, spool.kept) == (4, 4)
+        raise KeyboardInterrupt
+    grow_old(tmp_path, 3600)
+    assert words(tmp_path)[0] == 0
+
+
+def test_a_wait_is_no_answer_and_can_be_torn_like_one(tmp_path: Path) -> None:
+    is_told_to_wait(tmp_path, 3560, *ANSWERS)
+    with Spool(tmp_path, BINDING) as spool:
+        assert spool.take("") is None
+    is_told_to_wait(tmp_path, 3560, *ANSWERS)
+    line, *records = parts(tmp_path / SPOOL_NAME)
+    (tmp_path / SPOOL_NAME).write_bytes(line + b"".join(records)[:-1])
+    assert words(tmp_path) == (4, [])
+
+
+def test_a_wait_without_answers_leaves_nothing(tmp_path: Path) -> None:
+    assert is_told_to_wait(tmp_path, 3560).hint is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wait_for_which_the_disk_has_no_room_leaves_an_hour(tmp_path: Path, small_files_only: Callable[[int], None]) -> None:
+    place = dies(tmp_path)
+    before = place.stat()
+    small_files_only(before.st_size + 10)
+    assert is_told_to_wait(tmp_path, 3560).hint == "the same snapshot within an hour goes on from there"
+    small_files_only(resource.RLIM_INFINITY)
+    assert (place.stat().st_size, place.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert words(tmp_path) == (4, [])
 
 
 def test_answers_do_not_get_fresher_by_being_taken_over(tmp_path: Path) -> None:
