@@ -26,6 +26,7 @@ class TableEntry:
     files: tuple[Written, ...]
     quarantined: tuple[Written, ...] = ()
     report: Mapping[str, Any] = field(default_factory=dict)
+    answers_resumed: int = 0  # those that an earlier job had read; the report's requests are this job's only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

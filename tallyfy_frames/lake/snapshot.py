@@ -66,7 +66,8 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     by the ids. ``report`` is filled in place for the last table; the manifest holds one for each.
 
     If the job dies, or is told to wait longer than it may, what it has read stays under ``root`` for an hour, after that wait
-    if there is one: the same call then asks for the rest only, and ``report.started_at`` is when the first of them began.
+    if there is one: the same call then asks for the rest only. ``report.started_at`` is when the first of them began; the
+    manifest's ``answers_resumed`` say how many answers of each table the last one had from those before it.
 
     Raises what a load raises; ``LockHeld`` while another job writes to ``root``; ``ShrinkRefused`` if rows fall by more than
     10 % against the current snapshot, or the token belongs to another user than it had, unless ``allow_shrink``;
@@ -328,7 +329,7 @@ class _Publishing:
         spec = job.spec
         load = pipeline.Job(spec, job.filters, self.settings, report, on_invalid, kept=spool)
         folder = self.staging / spec.name
-        rows, digest = 0, 0
+        rows, digest, taken = 0, 0, spool.taken
         values: Counter[str | None] = Counter()
         # Closed before the spool is: after an error of ours, too, answers that are still on their way end here.
         with ParquetSink(folder, spec, self.id) as sink, contextlib.closing(load.run(progress)) as frames:
@@ -351,6 +352,7 @@ class _Publishing:
             files=tuple(files),
             quarantined=quarantined,
             report=report.as_dict(),
+            answers_resumed=spool.taken - taken,
         )
 
     def check(self, spec: Table, folder: Path, files: Sequence[Written], values: Counter[str | None], digest: int) -> None:

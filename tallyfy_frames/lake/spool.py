@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import stat
 import struct
@@ -34,6 +35,8 @@ import pyarrow as pa
 
 from tallyfy_frames.errors import ApiError, PaginationError, RateLimited, SinkError, TallyfyFramesError, TallyfyFramesWarning
 from tallyfy_frames.sinks.atomic import refusals
+
+logger: Final = logging.getLogger(__name__)
 
 SPOOL_NAME: Final = ".spool"
 FRESH_S: Final = 3600.0
@@ -62,6 +65,7 @@ class Spool:
         self.place = root / SPOOL_NAME
         self.began_at = datetime.now(UTC)
         self.found = 0  # answers taken over
+        self.taken = 0  # of these, used so far
         self.kept = 0  # answers there now
         self._codec = pa.Codec("zstd", compression_level=1)
         self._lock = threading.Lock()
@@ -83,6 +87,8 @@ class Spool:
                 raise
         if reason:
             warnings.warn(f"what an earlier job had read is dropped: {reason}", TallyfyFramesWarning, stacklevel=2)
+        if self.found:
+            logger.info("going on from %d answers that an earlier job has read since %s", self.found, self.began_at.isoformat())
 
     @contextmanager
     def asking(self) -> Iterator[None]:
@@ -113,6 +119,7 @@ class Spool:
             if not records or self._file == CLOSED:
                 return None
             offset, size, unpacked = records.popleft()
+            self.taken += 1
             data = os.pread(self._file, size, offset)
         return bytes(self._codec.decompress(data, decompressed_size=unpacked, asbytes=True))
 

@@ -117,6 +117,27 @@ def test_a_third_run_goes_on_from_both_before_it(serve: Serve, tmp_path: Path, c
     assert (answered(lists(sandbox)) - clean).total() <= 4 * 3  # a few on their way each time
 
 
+def test_the_manifest_says_how_many_answers_an_earlier_job_had_read(
+    serve: Serve, tmp_path: Path, clean: Counter[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox = serve(world=WORLD)
+    caplog.set_level("INFO", logger="tallyfy_frames.lake")
+    assert tf.write_snapshot(tmp_path / "clean", settings=settings_for(sandbox, **QUICK)).tables["runs"].answers_resumed == 0
+    assert not caplog.records
+    before = stopped(sandbox, tmp_path / "lake")
+    manifest = tf.write_snapshot(tmp_path / "lake", settings=settings_for(sandbox, **QUICK))
+    entry = manifest.tables["runs"]
+    assert entry.answers_resumed >= 8
+    assert entry.report["requests"] == len(lists(sandbox, before))
+    assert entry.answers_resumed + entry.report["requests"] == clean.total()
+    assert lake.read_manifest(tmp_path / "lake") == manifest
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        f"going on from {entry.answers_resumed} answers that an earlier job has read since 20"
+    )
+    assert record.levelname == "INFO", "no warning: all is well"
+
+
 def test_several_tables_go_on_too(serve: Serve, tmp_path: Path) -> None:
     sandbox = serve(world=WORLD, faults=["429-hour@40"])
     settings = settings_for(sandbox, **QUICK)
@@ -127,6 +148,9 @@ def test_several_tables_go_on_too(serve: Serve, tmp_path: Path) -> None:
         except tf.RateLimited:
             assert users == 0
     assert sum(entry.path.endswith("/users") for entry in sandbox.requests) == users > 0
+    entries = lake.read_manifest(tmp_path).tables
+    assert entries["users"].answers_resumed == entries["users"].report["pages"]
+    assert 0 < entries["runs"].answers_resumed < entries["runs"].report["pages"]
     assert_holds(tmp_path, WORLD)
     assert tf.read_snapshot(tmp_path, "users").collect().height == len(WORLD.users)
 
