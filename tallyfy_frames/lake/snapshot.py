@@ -247,6 +247,11 @@ class _Publishing:
         self.name = f"{self.created_at:%Y%m%dT%H%M%SZ}-{self.id}"
         self.staging = root / SNAPSHOTS / f"{STAGING}{self.name}"
 
+    @property
+    def filters(self) -> dict[str, Any]:
+        """Those of runs."""
+        return next((job.filters.given() for job in self.jobs if job.spec.name == FILTERED), {})
+
     def run(self, on_invalid: OnInvalid, progress: ProgressOption, report: LoadReport | None) -> Manifest:
         """Stage, check, publish; on any failure the staging folder goes and the current snapshot stays."""
         before = self.before()
@@ -257,12 +262,12 @@ class _Publishing:
             self.staging.mkdir(parents=True)
         try:
             token_user = pipeline.token_user(self.settings)
+            self.refuse_shrink(before, token_user, {job.spec.name: None for job in self.jobs})
             with Spool(self.root, self.binding(before, token_user)) as spool:
                 report = report or LoadReport()
                 entries = {job.spec.name: self.stage(job, spool, on_invalid, progress, report) for job in self.jobs}
                 manifest = self.manifest(entries, token_user, before)
-                if before is not None and not self.allow_shrink:
-                    refuse_shrink(before, manifest)
+                self.refuse_shrink(before, token_user, {name: entry.rows for name, entry in entries.items()})
                 self.publish(manifest)
         except BaseException:
             unpublished = _current(self.root) != self.root / SNAPSHOTS / self.name
@@ -281,7 +286,7 @@ class _Publishing:
             organization_id=self.settings.org_id,
             base_url=self.settings.base_url,
             token_user=token_user,
-            filters=next((job.filters.given() for job in self.jobs if job.spec.name == FILTERED), {}),
+            filters=self.filters,
             tables=entries,
             previous=None if before is None else before.snapshot,
             tallyfy_frames=__version__,
@@ -305,6 +310,25 @@ class _Publishing:
         if before is not None and before.organization_id != self.settings.org_id:
             what = f"the root holds snapshots of organization {before.organization_id}"
             raise SinkError(what, path=self.root, hint="name another root for each organization")
+
+    def refuse_shrink(self, before: Manifest | None, token_user: int | None, rows: Mapping[str, int | None]) -> None:
+        """Raise ``ShrinkRefused`` where this looks like less of what ``before`` holds: fewer rights make fewer rows.
+
+        ``rows`` by table; None where they are not read yet: so what is certain without them is refused before they are. Other
+        filters are nothing certain: they may be wider.
+        """
+        if before is None or self.allow_shrink:
+            return
+        hint = "check the token's rights; allow_shrink=True (--allow-shrink) publishes it"
+        if before.filters != self.filters or not before.tables.keys() <= rows.keys():
+            hint = "the current snapshot has other filters or tables: use another root, or allow_shrink=True (--allow-shrink)"
+        if before.token_user != token_user and None not in (before.token_user, token_user):
+            what = f"the token belongs to user {token_user}, the current snapshot was read by {before.token_user}"
+            raise ShrinkRefused(what, hint=hint)
+        for name, entry in before.tables.items():
+            now = rows.get(name, 0)
+            if now is not None and now < entry.rows * (1 - SHRINK_MAX):
+                raise ShrinkRefused(f"{name} would shrink from {entry.rows} to {now} rows", hint=hint)
 
     def binding(self, before: Manifest | None, token_user: int | None) -> dict[str, Any]:
         """What answers must belong to, to be of use to this job."""
@@ -395,17 +419,3 @@ def _hashes(keys: pl.Series) -> pl.Series:
 def _digest(hashes: pl.Series) -> int:
     """A sum: the same for the same keys in any order, and another if one is doubled."""
     return int(hashes.cast(pl.Int128).sum() or 0) % 2**64
-
-
-def refuse_shrink(before: Manifest, after: Manifest) -> None:
-    """Raise ``ShrinkRefused`` where ``after`` looks like less of the same: a token with fewer rights returns fewer rows."""
-    hint = "check the token's rights; allow_shrink=True (--allow-shrink) publishes it"
-    if before.filters != after.filters or not before.tables.keys() <= after.tables.keys():
-        hint = "the current snapshot has other filters or tables: use another root, or allow_shrink=True (--allow-shrink)"
-    if before.token_user != after.token_user and None not in (before.token_user, after.token_user):
-        what = f"the token belongs to user {after.token_user}, the current snapshot was read by {before.token_user}"
-        raise ShrinkRefused(what, hint=hint)
-    for name, entry in before.tables.items():
-        now = after.tables[name].rows if name in after.tables else 0
-        if now < entry.rows * (1 - SHRINK_MAX):
-            raise ShrinkRefused(f"{name} would shrink from {entry.rows} to {now} rows", hint=hint)

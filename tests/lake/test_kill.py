@@ -46,7 +46,7 @@ MOMENTS = {
         "stage 1 before", "write 1 before", "write 1 after", "write 3 after", "write 5 before", "flush 1 before", "flush 3 after",
         "finish 1 before", "measure 2 after", "finish 1 after",
     ],
-    "check": ["check 1 before", "scan 1 before", "scan 1 after", "check 1 after", "manifest 1 before", "shrink 1 before", "shrink 1 after"],
+    "check": ["check 1 before", "scan 1 before", "scan 1 after", "check 1 after", "manifest 1 before", "shrink 2 before", "shrink 2 after"],
     "publish": [
         "publish 1 before", "text 1 before", "replace 1 before", "replace 1 after", "sync 2 before", "rename 1 before",
         "rename 1 after", "link 1 before", "link 1 after", "replace 2 before", "replace 2 after", "publish 1 after", "drop 1 after",

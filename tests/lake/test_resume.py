@@ -268,6 +268,18 @@ def test_an_error_that_would_only_come_again_keeps_nothing(serve: Serve, tmp_pat
     assert list(tmp_path.iterdir()) == [], "a root that was made for nothing is gone again"
 
 
+def test_what_is_refused_beforehand_leaves_what_another_job_had_read(serve: Serve, tmp_path: Path) -> None:
+    sandbox = serve(world=WORLD)
+    tf.write_snapshot(tmp_path, tables=("users", "runs"), settings=settings_for(sandbox, **QUICK))
+    sandbox.faults = [Fault("429-hour", sandbox.list_requests + 15)]
+    with pytest.raises(tf.RateLimited):
+        tf.write_snapshot(tmp_path, tables=("users", "runs"), settings=settings_for(sandbox, **QUICK))
+    kept = (tmp_path / SPOOL_NAME).read_bytes()
+    with pytest.raises(tf.ShrinkRefused):
+        tf.write_snapshot(tmp_path, settings=settings_for(sandbox, **QUICK))
+    assert (tmp_path / SPOOL_NAME).read_bytes() == kept
+
+
 def test_a_refused_shrink_keeps_nothing_because_rights_may_come_back(serve: Serve, tmp_path: Path) -> None:
     sandbox = serve(world=World(3, 300))
     tf.write_snapshot(tmp_path, settings=settings_for(sandbox))

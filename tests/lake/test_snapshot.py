@@ -164,6 +164,48 @@ def test_another_users_token_is_refused_unless_allowed(serve: Serve, tmp_path: P
     tf.write_snapshot(tmp_path, settings=settings_for(sandbox), allow_shrink=True)
 
 
+def lists(sandbox: Sandbox) -> int:
+    """How many requests there were for a table's rows."""
+    return sum(entry.path.endswith(("/runs", "/users")) for entry in sandbox.requests)
+
+
+def test_another_users_token_is_refused_before_anything_is_read(serve: Serve, tmp_path: Path) -> None:
+    sandbox = serve(world=World(3, 100))
+    tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
+    sandbox.world.users.reverse()
+    before = lists(sandbox)
+    with pytest.raises(tf.ShrinkRefused, match="belongs to user"):
+        tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
+    assert lists(sandbox) == before
+    assert left(tmp_path) == {"snapshots", "current", ".lock"}
+
+
+def test_a_table_that_is_left_out_is_refused_before_anything_is_read(serve: Serve, tmp_path: Path) -> None:
+    sandbox = serve(world=World(3, 100))
+    tf.write_snapshot(tmp_path, tables=("runs", "users"), settings=settings_for(sandbox))
+    before = lists(sandbox)
+    with pytest.raises(tf.ShrinkRefused, match=r"users would shrink from \d+ to 0 rows; .*other filters or tables"):
+        tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
+    assert lists(sandbox) == before
+    assert left(tmp_path) == {"snapshots", "current", ".lock"}
+    tf.write_snapshot(tmp_path, settings=settings_for(sandbox), allow_shrink=True)
+
+
+def test_a_table_that_is_left_out_had_no_rows_to_lose(serve: Serve, tmp_path: Path) -> None:
+    sandbox = serve(world=World(3, 0))
+    tf.write_snapshot(tmp_path, tables=("users", "runs"), settings=settings_for(sandbox))
+    assert list(tf.write_snapshot(tmp_path, tables=("users",), settings=settings_for(sandbox)).tables) == ["users"]
+
+
+def test_other_filters_are_refused_only_for_the_rows_that_they_cost(serve: Serve, tmp_path: Path) -> None:
+    sandbox = serve(world=World(3, 100))
+    narrow = tf.write_snapshot(tmp_path, {"status": "active"}, settings=settings_for(sandbox))
+    wide = tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
+    assert narrow.rows < wide.rows == 100
+    with pytest.raises(tf.ShrinkRefused, match=f"from 100 to {narrow.rows} rows; the current snapshot has other filters"):
+        tf.write_snapshot(tmp_path, {"status": "active"}, settings=settings_for(sandbox))
+
+
 def test_another_organization_needs_another_root(serve: Serve, tmp_path: Path) -> None:
     tf.write_snapshot(tmp_path, settings=settings_for(serve(world=World(3, 10))))
     with pytest.raises(tf.SinkError, match="holds snapshots of organization"):
