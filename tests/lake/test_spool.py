@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import resource
 import signal
 import stat
@@ -20,7 +21,7 @@ import pytest
 from conftest import settings_for
 
 import tallyfy_frames as tf
-from tallyfy_frames.lake.spool import FRESH_S, HEAD, SIZES, SPOOL_NAME, WAIT_MAX_S, Spool
+from tallyfy_frames.lake.spool import FRESH_S, HEAD, SIZES, SPOOL_NAME, WAIT, WAIT_MAX_S, Spool
 from tallyfy_frames.sandbox import Sandbox, World
 
 BINDING: dict[str, Any] = {
@@ -313,6 +314,12 @@ def is_told_to_wait(root: Path, wait_s: float | None, *answers: tuple[str, bytes
     return caught.value
 
 
+def until(error: tf.RateLimited) -> float:
+    """The time until which it says that the next job goes on."""
+    said = re.search(r"the same snapshot until (\S+Z) goes on from there$", str(error))
+    return datetime.fromisoformat(said[1]).timestamp()
+
+
 def grow_old(root: Path, seconds: float) -> None:
     """So much time passes, for the file."""
     place = root / SPOOL_NAME
@@ -333,11 +340,12 @@ def test_after_a_wait_that_the_api_asked_for_there_is_an_hour_left(tmp_path: Pat
 
 
 def test_whoever_is_told_to_wait_is_told_until_when_it_goes_on(tmp_path: Path) -> None:
-    said = str(is_told_to_wait(tmp_path, 3560, *ANSWERS))
-    until = datetime.fromisoformat(
-        said.partition("the same snapshot until ")[2].partition("Z goes on from there")[0] + "+00:00"
-    )
-    assert 0 <= time.time() + 3560 + FRESH_S - until.timestamp() < 61
+    said = is_told_to_wait(tmp_path, 3560, *ANSWERS)
+    assert 0 <= time.time() + 3560 + FRESH_S - until(said) < 61  # in whole minutes
+
+
+def test_whoever_is_told_to_wait_for_longer_than_answers_stay_fresh_is_promised_no_more_than_that(tmp_path: Path) -> None:
+    assert until(is_told_to_wait(tmp_path, 7 * WAIT_MAX_S, *ANSWERS)) <= time.time() + WAIT_MAX_S + FRESH_S
 
 
 def test_without_a_word_on_how_long_to_wait_it_is_an_hour(tmp_path: Path) -> None:
@@ -363,6 +371,16 @@ def test_no_wait_keeps_answers_for_more_than_a_day_however_often_the_api_asks(tm
         assert (spool.found, spool.kept) == (4, 4)
         raise KeyboardInterrupt
     grow_old(tmp_path, 3600)
+    assert words(tmp_path)[0] == 0
+
+
+@pytest.mark.parametrize("wait", [b"1e12", b"Infinity", b"NaN"])
+def test_a_wait_that_nobody_can_have_been_asked_for_does_not_keep_answers_either(tmp_path: Path, wait: bytes) -> None:
+    with pytest.raises(KeyboardInterrupt), Spool(tmp_path, BINDING) as spool:
+        spool.put("a", b"x")
+        spool._add(WAIT, wait, len(wait))  # noqa: SLF001
+        raise KeyboardInterrupt
+    grow_old(tmp_path, WAIT_MAX_S + FRESH_S + 1)
     assert words(tmp_path)[0] == 0
 
 
