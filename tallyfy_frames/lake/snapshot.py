@@ -217,10 +217,11 @@ def _refuse_foreign(root: Path) -> None:
     if (root / CURRENT).exists() and not (root / CURRENT).is_symlink():
         hint = "copy snapshots with their links (rsync -l), or remove it"
         raise SinkError(f"{CURRENT} is no link", path=root / CURRENT, hint=hint)
+    names = [entry.name for entry in root.iterdir()]  # before: another job may take its lock and make snapshots now
     if snapshots.is_dir() and (root / LOCK_NAME).is_file():
         others = [entry.name for entry in snapshots.iterdir() if not OUR_NAME.fullmatch(entry.name)]
     else:
-        others = [entry.name for entry in root.iterdir() if not entry.name.startswith(".") and entry.name != "lost+found"]
+        others = [name for name in names if not name.startswith(".") and name != "lost+found"]
     if others:
         what = f"the root holds something else: {', '.join(sorted(others)[:3])}"
         raise SinkError(what, path=root, hint="name a new or empty folder")

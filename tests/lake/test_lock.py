@@ -58,10 +58,11 @@ def test_a_lock_on_a_file_that_was_removed_does_not_count(tmp_path: Path, monkey
 
 
 def test_a_lock_on_a_file_that_was_replaced_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = tmp_path / LOCK_NAME
+    place = tmp_path / "root" / LOCK_NAME
     before_the_lock_is_taken(monkeypatch, lambda: (place.unlink(), place.touch()))
-    with locked(tmp_path):
-        assert_held(tmp_path)
+    with locked(tmp_path / "root") as made:
+        assert made, "at the first attempt"
+        assert_held(tmp_path / "root")
 
 
 def test_a_root_that_was_removed_meanwhile_is_made_again_by_the_one_who_holds_it(
@@ -105,6 +106,30 @@ def test_a_job_that_fails_removes_its_root_while_it_holds_it(
         tf.write_snapshot(root, settings=settings_for(serve(faults=["token-revoked@1"])))
     assert len(seen) == 1
     assert not root.exists()
+
+
+def test_a_job_that_fails_leaves_the_root_that_it_found(serve: Serve, tmp_path: Path) -> None:
+    with pytest.raises(tf.AuthError):
+        tf.write_snapshot(tmp_path, settings=settings_for(serve(faults=["token-revoked@1"])))
+    assert tmp_path.exists()
+
+
+def test_a_root_that_another_job_is_just_making_is_held_and_no_strange_folder(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, is_dir = locked(tmp_path), Path.is_dir
+
+    def looked_at(place: Path) -> bool:
+        found = is_dir(place)
+        if place == tmp_path / "snapshots" and not found:
+            other.__enter__()
+            place.mkdir()
+        return found
+
+    monkeypatch.setattr(Path, "is_dir", looked_at)
+    with pytest.raises(tf.LockHeld):
+        tf.write_snapshot(tmp_path, settings=settings_for(serve()))
+    other.__exit__(None, None, None)
 
 
 def test_a_job_that_finds_the_root_held_removes_nothing(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
