@@ -337,7 +337,9 @@ def snapshot(  # noqa: PLR0913 - the options of the command
         )
         for name, entry in manifest.tables.items():
             quarantined = f", {sum(file.rows for file in entry.quarantined)} quarantined" if entry.quarantined else ""
-            voice.say("info", f"{name}: {entry.rows} rows{quarantined}, proof: {entry.report['proof']}", report=entry.report)
+            resumed = f", {entry.answers_resumed} answers from an earlier job" if entry.answers_resumed else ""
+            message = f"{name}: {entry.rows} rows{quarantined}{resumed}, proof: {entry.report['proof']}"
+            voice.say("info", message, report=entry.report, answers_resumed=entry.answers_resumed)
         voice.say("info", f"published {manifest.folder}", snapshot=manifest.snapshot, rows=manifest.rows)
         put_out(f"{manifest.folder}\n".encode())
 

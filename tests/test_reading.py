@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,3 +34,20 @@ def test_an_argument_of_another_kind_is_refused_with_what_was_expected(argument:
             read(**argument)
         assert not isinstance(caught.value, tf.SettingsError)
         assert "tok-0123" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ({"settings": {}}, "settings must be Settings or None, not dict"),
+        ({"allow_shrink": "no"}, "allow_shrink must be True or False, not str"),
+        ({"tables": "runs"}, "tables must be a list of names"),
+        ({"tables": 5}, "tables must be a list of names"),
+        ({"tables": [[]]}, "tables must be a list of names"),
+    ],
+)
+def test_so_is_one_of_a_snapshot(tmp_path: Path, argument: dict[str, Any], says: str) -> None:
+    root = tmp_path / "lake"
+    with pytest.raises(tf.UsageError, match=says):
+        tf.write_snapshot(root, **{"settings": tf.Settings(token="tok-0123", org_id="0f"), **argument})
+    assert not root.exists()

@@ -17,7 +17,7 @@ import re
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -30,11 +30,12 @@ from tallyfy_frames import pipeline, tables
 from tallyfy_frames._version import __version__
 from tallyfy_frames.contracts import CONTRACT_VERSION
 from tallyfy_frames.errors import FilterError, ShrinkRefused, SinkError, UsageError
-from tallyfy_frames.frames.validate import ON_INVALID, OnInvalid
+from tallyfy_frames.frames.validate import OnInvalid
 from tallyfy_frames.lake.lock import LOCK_NAME, locked
 from tallyfy_frames.lake.manifest import MANIFEST_NAME, Manifest, TableEntry
 from tallyfy_frames.lake.spool import SPOOL_NAME, Spool
 from tallyfy_frames.progress import ProgressOption
+from tallyfy_frames.reading import check_arguments
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
 from tallyfy_frames.sinks.atomic import refusals, sync_folder, write_text
@@ -73,8 +74,7 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     10 % against the current snapshot, or the token belongs to another user than it had, unless ``allow_shrink``;
     ``SinkError`` for a root that is unwritable, full, another organization's, or holds something else.
     """
-    if on_invalid not in ON_INVALID:
-        raise UsageError(f"on_invalid={on_invalid!r}", hint=f"use {' or '.join(map(repr, ON_INVALID))}")
+    check_arguments(settings, on_invalid, progress, report, allow_shrink=allow_shrink)
     settings = settings or Settings.from_env()
     jobs = _jobs(tables, filters)
     with _held(root) as place:
@@ -165,6 +165,8 @@ class _TableJob:
 
 
 def _jobs(names: Sequence[str], filters: Filters | Mapping[str, Any] | None) -> list[_TableJob]:
+    if isinstance(names, str) or not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise UsageError("tables must be a list of names", hint="tables=('runs',)")
     if not names or len(set(names)) < len(names):
         raise UsageError("tables must name at least one table, each once", hint=f"there are {', '.join(tables.TABLES)}")
     if filters and FILTERED not in names:

@@ -22,7 +22,6 @@ import stat
 import struct
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ from typing import Any, Final, Self
 
 import pyarrow as pa
 
-from tallyfy_frames.errors import ApiError, PaginationError, RateLimited, SinkError, TallyfyFramesError, TallyfyFramesWarning
+from tallyfy_frames.errors import ApiError, PaginationError, RateLimited, SinkError, TallyfyFramesError, warn
 from tallyfy_frames.sinks.atomic import refusals
 
 logger: Final = logging.getLogger(__name__)
@@ -86,7 +85,7 @@ class Spool:
                 os.close(self._file)
                 raise
         if reason:
-            warnings.warn(f"what an earlier job had read is dropped: {reason}", TallyfyFramesWarning, stacklevel=2)
+            warn(f"what an earlier job had read is dropped: {reason}")
         if self.found:
             logger.info("going on from %d answers that an earlier job has read since %s", self.found, self.began_at.isoformat())
 

@@ -18,6 +18,6 @@ TABLES: Final = {
 
 def get(name: str) -> Table:
     """The table of this name; ``UsageError`` lists the names there are."""
-    if name not in TABLES:
+    if not isinstance(name, str) or name not in TABLES:
         raise UsageError(f"no table {name!r}", hint=f"the tables are {', '.join(TABLES)}")
     return cast("Table", vars(importlib.import_module(TABLES[name]))[name.upper()])

@@ -90,6 +90,9 @@ def test_a_wrong_token_or_organization(serve: Serve, tmp_path: Path, changes: di
     assert not (tmp_path / "lake" / "current").exists()
 
 
+FINAL = {"empty-page@3+", "half-page@2+", "bad-cell@2+", "oversized@3"}
+
+
 @pytest.mark.parametrize(
     ("fault", "code", "says"),
     [
@@ -120,9 +123,9 @@ def test_an_answer_that_is_none(serve: Serve, tmp_path: Path, command: str, faul
     assert_refused(done, code, says, token=sandbox.token)
     assert "SQLSTATE" not in done.stderr
     assert not (tmp_path / "runs.csv").exists()
-    # What may go better next time leaves what it has read, for the next time; all else leaves nothing.
+    # What may go better next time leaves what it has read, for the next time; what came of the rows that were read leaves nothing.
     left = {place.name for place in (*tmp_path.iterdir(), *tmp_path.glob("lake/*"))}
-    assert left == ({"lake", ".lock", ".spool"} if command == "snapshot" and code in {1, 3, 6} else set())
+    assert left == ({"lake", ".lock", ".spool"} if command == "snapshot" and fault not in FINAL else set())
     assert (".spool" in left) == ("answers_kept=" in done.stderr)
 
 
