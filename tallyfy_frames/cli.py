@@ -473,11 +473,11 @@ def sandbox(  # noqa: PLR0913 - the options of the command
             raise UsageError(str(error)) from None
         except OSError as error:
             raise UsageError(f"cannot listen on port {port}: {error.strerror}", hint="choose another --port") from None
-        for name, value in server.environment.items():
-            typer.echo(f"export {name}={value}")
-        typer.echo("ready")
-        sys.stdout.flush()
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt):  # whoever reads "ready" may end it at once
+            for name, value in server.environment.items():
+                typer.echo(f"export {name}={value}")
+            typer.echo("ready")
+            sys.stdout.flush()
             server.serve()
         voice.say("info", f"{len(server.requests)} requests served")
 

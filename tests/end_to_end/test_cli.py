@@ -219,13 +219,16 @@ def test_a_snapshot_names_its_folder_on_standard_output(sandbox: Sandbox, tmp_pa
 
 
 @pytest.mark.parametrize("words", [["load", "runs"], ["snapshot", "lake"]])
-def test_pace_and_patience_are_options(sandbox: Sandbox, tmp_path: Path, words: list[str]) -> None:
+def test_pace_and_patience_are_options(serve: Serve, tmp_path: Path, words: list[str]) -> None:
+    sandbox = serve(world=World(1, 700), limits=["4/1"])
+
     def run_with(*options: str) -> subprocess.CompletedProcess[str]:
         return run(*words, *options, env=sandbox.environment, cwd=tmp_path)
 
-    assert run_with("--max-requests-per-minute", "1000", "--max-wait-s", "0.5").returncode == 0
-    impatient = run_with("--max-requests-per-minute", "1", "--max-wait-s", "1.5")  # the second request is a minute away
+    impatient = run_with("--max-wait-s", "0.5")
     assert impatient.returncode == 6, impatient.stderr
+    patient = run_with("--max-wait-s", "20", "--max-requests-per-minute", "1000")
+    assert patient.returncode == 0, patient.stderr
     assert run_with("--max-wait-s", "-1").returncode == 2
     assert "must be whole, from 1" in run_with("--max-requests-per-minute", "0").stderr
 
