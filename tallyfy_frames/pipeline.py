@@ -152,8 +152,8 @@ class Job:
         began_s = time.monotonic()
         with Client(self.settings) as client, listening(progress) as tell:
             try:
-                for name, listing in self.sequence(client):
-                    for frame in self.read(client, name, listing):
+                for name, listing, had_rows in self.sequence(client):
+                    for frame in self.read(client, name, listing, had_rows=had_rows):
                         report.rows += frame.height
                         self.account(client)
                         tell(self.event(began_s))
@@ -171,8 +171,8 @@ class Job:
             names = ", ".join(sorted(self.unknown)[:20])
             warn(f"{spec.name}: keys that no column knows are kept in 'extra': {names}")
 
-    def sequence(self, client: Client) -> Iterator[tuple[str, Listing]]:
-        """The listings in the order to read them, each under a name of its own.
+    def sequence(self, client: Client) -> Iterator[tuple[str, Listing, bool]]:
+        """The listings in the order to read them, each under a name of its own; and whether it just had rows.
 
         A row can move from one list to another while they are read one after the other: out of one that is not read yet into
         one that is. So all but the last are read again. A row that moved once is then in a list that was read after its
@@ -181,20 +181,20 @@ class Job:
         """
         listings = self.wanted.listings()
         if len(listings) == 1:
-            yield "list", listings[0]
+            yield "list", listings[0], False
             return
         sizes = [self.size(client, f"size {n}", listing) for n, listing in enumerate(listings)]
         order = sorted(range(len(listings)), key=lambda n: sizes[n])
         for reading, numbers in enumerate((order, order[:-1]), start=1):
             for n in numbers:
-                yield f"list {n} reading {reading}", listings[n]
+                yield f"list {n} reading {reading}", listings[n], reading == 1 and sizes[n] > 0
 
     def size(self, client: Client, name: str, listing: Listing) -> int:
-        """How many rows a listing states to have: a hint."""
+        """How many rows a listing seems to have: a hint."""
         answer, _ = self.fetch(client, name, listing, Ask(1, 1, 1, None))
-        return answer.total or 0
+        return max(len(answer.keys), answer.total or 0)
 
-    def read(self, client: Client, name: str, listing: Listing) -> Iterator[pl.DataFrame]:
+    def read(self, client: Client, name: str, listing: Listing, *, had_rows: bool) -> Iterator[pl.DataFrame]:
         """The valid frames of one listing."""
         plan = Plan(
             per_page=self.settings.page_size,
@@ -203,6 +203,7 @@ class Job:
             limit=self.limit,
             since=self.since,
             proof=self.settings.proof,
+            had_rows=had_rows,
         )
         walk = Walk(plan)
         self.walks.append(walk)

@@ -19,12 +19,12 @@ class Counting:
     Each goes on until an answer shows the end, whatever is stated. A pass that cannot add up any more is given up at once.
     """
 
-    def __init__(self, plan: Plan, log: WalkLog, reason: str, *, had_rows: bool) -> None:
+    def __init__(self, plan: Plan, log: WalkLog, reason: str, *, had_rows: bool = False) -> None:
         """``reason`` says why rows must be counted."""
         self.plan = plan
         self.log = log
         self.reason = reason
-        self.had_rows = had_rows
+        self.had_rows = had_rows or plan.had_rows
         self.proof: Proof | None = None
         self.empty = 0  # first pages without rows, one after the other
         self.asked = 0

@@ -55,7 +55,7 @@ class Overlapping:
         self.unwitnessed: list[tuple[str | None, Span]] = []  # intervals that hang on one that was not
         self.first_rows: dict[bytes, float] = {}  # with ``limit``: the keys of the rows so far
         self.ends: dict[str, frozenset[bytes]] = {}  # by sort: a first page that seems to be all there is
-        self.had_rows = False
+        self.had_rows = plan.had_rows
         self.empty = 0  # answers without rows, since the last with any
         # The list at the start, as the first page tells it.
         self.newest = b""

@@ -29,6 +29,7 @@ class Plan:
     limit: int | None = None
     since: datetime | None = None  # rows created before are not wanted; needs ``order``
     proof: Literal["seen", "still"] = "seen"
+    had_rows: bool = False  # a moment ago: that there are none now is not to be believed
 
     def __post_init__(self) -> None:
         """``ValueError`` for a plan that cannot be walked."""

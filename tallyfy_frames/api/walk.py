@@ -142,9 +142,9 @@ class Walk:
 
 def _way(plan: Plan, log: WalkLog) -> Way:
     if plan.order is None:
-        return Counting(plan, log, "the route documents no order", had_rows=False)
+        return Counting(plan, log, "the route documents no order")
     if plan.limit is not None and plan.sort is not None and plan.sort.removeprefix("-") != plan.order:
         return First(plan, log)
     if plan.per_page < OVERLAP_PAGE_MIN and not (plan.limit is not None and plan.limit <= plan.per_page):
-        return Counting(plan, log, "pages so small cannot overlap", had_rows=False)
+        return Counting(plan, log, "pages so small cannot overlap")
     return Overlapping(plan, log)

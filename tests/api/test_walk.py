@@ -156,6 +156,16 @@ def test_rows_of_one_instant_do_not_show_that_a_sort_was_honoured():
             assert not reading.silent, (plan, cut)
 
 
+@pytest.mark.parametrize(
+    "plan", [WHOLE, replace(WHOLE, order=None), replace(WHOLE, limit=5), replace(WHOLE, limit=5, sort="name")]
+)
+def test_a_list_that_just_had_rows_is_not_believed_to_be_empty(plan: Plan):
+    assert asked(still(0), plan)[0].walk.proof == "seen"
+    error = asked(still(0), replace(plan, had_rows=True))[0].error
+    assert isinstance(error, tf.IncompleteRead)
+    assert "came back empty" in str(error)
+
+
 # Counting, where the order proves nothing.
 
 
