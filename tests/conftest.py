@@ -7,11 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import hypothesis
 import pytest
 
 from tallyfy_frames.api import transport
 from tallyfy_frames.sandbox import Sandbox
 from tallyfy_frames.settings import Settings
+
+# How fast inputs are made says how busy the machine is, and nothing of what is tested.
+hypothesis.settings.register_profile("shared", suppress_health_check=[hypothesis.HealthCheck.too_slow], deadline=None)
+hypothesis.settings.load_profile("shared")
 
 # Retries in tests wait next to nothing; how long they wait in earnest is tested on its own.
 FAST = {"retry_wait_s": 0.001}
