@@ -269,6 +269,8 @@ def render(
         "Of a list that moves, the runs that were there throughout are asked for. What ends after more than",
         f"{TIME_LIMIT_S} s is stopped: it waits, as a rule, for an hour that the answer named.",
         "Of `bad-cell`: dlt puts the odd value into a column of its own and leaves the cell empty.",
+        "Of *a bit of everything*: ours misses a run that was archived and restored again while the two lists were read one",
+        "after the other, which it does not promise to see (the README says what it cannot do); of one list it misses none.",
         "",
         f"| tool | right | loud | no end in {TIME_LIMIT_S} s | silently wrong |",
         "|---|---:|---:|---:|---:|",
