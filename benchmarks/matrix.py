@@ -28,9 +28,10 @@ from harness import WORK, Cost, machine, run, say
 from sections import DLT, SDK, SNAPSHOT, both
 
 from tallyfy_frames.sandbox import FAULTS, Sandbox, World
+from tallyfy_frames.sandbox.facts import Run
 from tallyfy_frames.sandbox.routes import Routes
 from tallyfy_frames.sandbox.wire import Wire
-from tallyfy_frames.sandbox.world import Run, hex_id
+from tallyfy_frames.sandbox.world import hex_id
 
 TOOLS: Final = {"ours": SNAPSHOT, "SDK + pandas": SDK, "dlt": DLT}
 RUNS: Final = 1000

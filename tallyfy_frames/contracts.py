@@ -49,7 +49,7 @@ def _property(column: Column) -> dict[str, Any]:
         facts["minimum"] = column.ge
     if column.le is not None:
         facts["maximum"] = column.le
-    if column.reads == "json":
+    if column.reads in {"json", "json_list"}:
         facts["contentMediaType"] = "application/json"
     told = {
         "description": column.about,

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tallyfy_frames.sandbox.world import NOW, Run, User, World
+from tallyfy_frames.sandbox.facts import Folder, Group, Guest, Run, Tag, Template, User
+from tallyfy_frames.sandbox.world import NOW, World
 
 # Columns whose text is JSON: compared as what it means.
-JSON_COLUMNS = ("prerun", "custom_fields", "extra")
+JSON_COLUMNS = ("prerun", "custom_fields", "extra", "automated_actions")
 
 
 def expected_run(run: Run) -> dict[str, Any]:
@@ -44,6 +45,54 @@ def expected_user(user: User) -> dict[str, Any]:
             "last_updated", "last_login_at", "disabled_at", "disabled_by", "invited_by", "job_title", "team", "timezone",
         )
     } | {"country_id": None if user.country_id is None else str(user.country_id)}  # fmt: skip
+
+
+def expected_template(template: Template) -> dict[str, Any]:
+    """A template's data columns; JSON columns as what they mean."""
+    row = _facts(
+        template, "id", "increment_id", "title", "summary", "type", "status", "owner_id", "created_by", "steps_count", "starred",
+        "is_public", "created_at", "last_updated", "archived_at",
+    )  # fmt: skip
+    fields = [
+        {"id": key, "checklist_id": template.id, "field_type": kind, "label": label, "position": position, "required": False}
+        for position, (key, kind, label) in enumerate(template.fields, start=1)
+    ]
+    return row | {
+        "users": list(template.users), "groups": list(template.groups), "prerun": fields, "webhook": "***",
+        "automated_actions": [], "custom_fields": {},
+    }  # fmt: skip
+
+
+def expected_tag(tag: Tag) -> dict[str, Any]:
+    """A tag's data columns."""
+    return _facts(tag, "id", "title", "color", "auto_generated", "created_at", "deleted_at") | {"type": None}
+
+
+def expected_group(group: Group) -> dict[str, Any]:
+    """A group's data columns."""
+    row = _facts(group, "id", "description", "created_at", "last_updated", "deleted_at")
+    return row | {"name": group.title, "logo": None, "members": list(group.members), "guests": list(group.guests)}
+
+
+def expected_folder(folder: Folder) -> dict[str, Any]:
+    """A folder's data columns."""
+    row = _facts(folder, "id", "parent_id", "position", "created_at")
+    return row | {"name": folder.title, "folder_type": folder.kind}
+
+
+def expected_guest(guest: Guest) -> dict[str, Any]:
+    """A guest's data columns: what the sandbox has none of is null, and addresses that let someone in are masked."""
+    row = _facts(
+        guest, "email", "first_name", "last_name", "status", "timezone", "created_at", "last_accessed_at", "disabled_at",
+        "disabled_by", "deleted_at",
+    )  # fmt: skip
+    return row | {
+        "id": str(guest.id), "phone_1": guest.phone, "company_name": guest.company, "link": "***", "image_url": "***",
+    }  # fmt: skip
+
+
+def _facts(record: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
 
 
 def without_secrets(value: Any) -> Any:

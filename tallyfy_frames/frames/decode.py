@@ -24,10 +24,11 @@ from tallyfy_frames.frames.masking import masked_json
 from tallyfy_frames.frames.readers import READERS, kind
 from tallyfy_frames.frames.shapes import Layout, Row, Seen, seen, seen_body, strangers
 from tallyfy_frames.frames.sieves import begin_plainly, read_column, read_json
-from tallyfy_frames.tables._table import Column
+from tallyfy_frames.tables._table import Column, Reads
 
 __all__ = ["READERS", "Cells", "Fault", "decode", "decode_body"]
 
+JSON_READS: Final[frozenset[Reads]] = frozenset({"json", "json_list"})
 MISSES_MAX: Final = 16  # keys that some row lacks, before every key is looked up as if some row lacked it
 
 _NONE: Final = type(None)
@@ -73,7 +74,7 @@ def _read(page: Seen, layout: Layout, height: int) -> Cells:
         values = found[column.sources[0]] if len(column.sources) == 1 else _take(found, column.sources)
         if held.issuperset(column.sources):
             cells.columns[column.name] = [*values]
-        elif column.reads == "json":
+        elif column.reads in JSON_READS:
             json.append((column, values))
         else:
             read_column(column, values, cells)

@@ -176,8 +176,12 @@ def _listed(read: Callable[[Any], tuple[Any, bool]]) -> Callable[[Any], tuple[li
 
 def _json(value: Any) -> tuple[str, bool]:
     """``[]`` is PHP's empty object."""
+    return ("{}", True) if value == [] else _json_list(value)
+
+
+def _json_list(value: Any) -> tuple[str, bool]:
     try:
-        return ("{}", True) if value == [] else (masked_texts([value])[0], False)
+        return masked_texts([value])[0], False
     except RecursionError:
         raise Unreadable("nested too deeply") from None
 
@@ -197,5 +201,6 @@ READERS: Final[Mapping[Reads, Callable[[Any], tuple[Any, bool]]]] = {
     "user_ids": _listed(_user_id),
     "ids": _listed(_id),
     "json": _json,
+    "json_list": _json_list,
     "secret": _mask,
 }

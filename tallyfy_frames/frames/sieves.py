@@ -79,12 +79,12 @@ def _read(column: Column, places: Iterable[int], values: Sequence[Any], done: li
 
 def read_json(columns: Sequence[tuple[Column, Sequence[Any]]], cells: Cells) -> None:
     """Fill columns of JSON text, all at once: so they are written and searched for secrets together."""
-    types, _ = SIEVES["json"]
     written: list[Any] = []  # what is as it should be
-    parts: list[tuple[Column, Sequence[Any], set[type]]] = []
+    parts: list[tuple[Column, Sequence[Any], frozenset[type], set[type]]] = []
     for column, values in columns:
+        types, _ = SIEVES[column.reads]
         kinds = {*map(type, values)}
-        parts.append((column, values, kinds - types))
+        parts.append((column, values, types, kinds - types))
         plain = kinds <= types and _NONE not in kinds
         written += values if plain else [value for value in values if value is not None and type(value) in types]
     try:
@@ -94,7 +94,7 @@ def read_json(columns: Sequence[tuple[Column, Sequence[Any]]], cells: Cells) -> 
             read_column(column, values, cells)
         return
     start = 0
-    for column, values, odd in parts:
+    for column, values, types, odd in parts:
         if not odd and None not in values:
             done: list[Any] = texts[start : start + len(values)]
             start += len(values)
@@ -155,6 +155,7 @@ def _written(values: list[Any]) -> tuple[list[Any], Collection[int]]:
     return values, [place for place, value in enumerate(values) if value is not None]
 
 
+JSON_TYPES: Final[frozenset[type]] = frozenset({dict, str, int, float, bool, msgspec.Raw, _NONE})
 SIEVES: Final[Mapping[Reads, tuple[frozenset[type], Sift | None]]] = {
     "text": (frozenset({str, _NONE}), None),
     "id": (frozenset({str, _NONE}), _ids),
@@ -165,7 +166,8 @@ SIEVES: Final[Mapping[Reads, tuple[frozenset[type], Sift | None]]] = {
     "instant": (frozenset({str, _NONE}), _instants),
     "user_ids": (frozenset({list, _NONE}), _listed(int, range(1, INT64_MAX + 1).__contains__)),
     "ids": (frozenset({list, _NONE}), _listed(str, bool)),
-    "json": (frozenset({dict, str, int, float, bool, msgspec.Raw, _NONE}), _written),  # a list may be PHP's empty object
+    "json": (JSON_TYPES, _written),  # a list may be PHP's empty object
+    "json_list": (JSON_TYPES | {list}, _written),
     "secret": (frozenset({_NONE}), None),
 }
 

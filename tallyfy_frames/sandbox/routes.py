@@ -15,8 +15,11 @@ from itertools import pairwise
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
+from tallyfy_frames.sandbox.facts import Run
+from tallyfy_frames.sandbox.lists import LISTS
+from tallyfy_frames.sandbox.lists._list import AnyList
 from tallyfy_frames.sandbox.wire import INCLUDES, Wire
-from tallyfy_frames.sandbox.world import NOW, Run, User, World
+from tallyfy_frames.sandbox.world import NOW, World
 
 QUIRKS: Final = {
     "status-archived-ignored": "status=archived is not a filter (vendor's MCP); default: it selects archived runs",
@@ -122,8 +125,8 @@ class Routes:
                 return self.runs(query)
             case ["organizations", _, "runs", run_id]:
                 return self.run(run_id, query)
-            case ["organizations", _, "users"]:
-                return self.users(query)
+            case ["organizations", _, name] if name in LISTS:
+                return self.list_of(LISTS[name], query)
         raise Refused(404, {"error": True, "message": "Endpoint not found", "code": "ENDPOINT_NOT_FOUND"})
 
     def me(self) -> object:
@@ -148,12 +151,13 @@ class Routes:
             ordered, lambda run: self.wire.run(run, includes, with_values=values), query, route="runs", default_size=10, cap=100
         )
 
-    def users(self, query: Query) -> object:
-        """The list of members, in every state."""
-        text = query.get("q", "").lower()
-        chosen = [user for user in self.world.users if text in f"{user.full_name} {user.email}".lower()]
-        render: Callable[[User], dict[str, Any]] = self.wire.user
-        return self.envelope(chosen, render, query, route="users", default_size=9999, cap=9999)
+    def list_of(self, one: AnyList, query: Query) -> object:
+        """A list that is short and stands still."""
+        records = one.select(self.world, query)
+        return self.envelope(
+            records, lambda record: one.body(self.wire, record), query,
+            route=one.path, default_size=one.default_size, cap=one.cap,
+        )  # fmt: skip
 
     def listed(self, query: Query) -> list[Run]:
         """The runs that ``query`` selects, in its order; remembered, since every page asks again."""

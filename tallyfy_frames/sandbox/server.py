@@ -21,13 +21,15 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tallyfy_frames.sandbox.facts import Run
 from tallyfy_frames.sandbox.faults import EDITS, SPOILS, Fault, edit
+from tallyfy_frames.sandbox.lists import LISTS
 from tallyfy_frames.sandbox.live import Mover
 from tallyfy_frames.sandbox.routes import QUIRKS, Refused, Routes
 from tallyfy_frames.sandbox.wire import Wire, http_date
-from tallyfy_frames.sandbox.world import Run, World
+from tallyfy_frames.sandbox.world import World
 
-LIST_ROUTES: Final = frozenset({"runs", "users"})
+LIST_ROUTES: Final = frozenset({"runs", *LISTS})
 HTML: Final = b"<!DOCTYPE html><html><head><title>502</title></head><body><h1>Bad Gateway</h1><!-- %s --></body></html>"
 OVERSIZED_BYTES: Final = 200_000_000
 

@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from tallyfy_frames.sandbox.world import NOW, Named, Progress, Run, Task, Template, User, World
+from tallyfy_frames.sandbox.facts import Progress, Run, Tag, Task, Template, User
+from tallyfy_frames.sandbox.world import NOW, World
 
 INCLUDES: Final = (
     "checklist", "tasks", "tags", "next_task", "permissions", "tasks_meta", "ko_form_fields", "form_fields",
@@ -194,7 +195,7 @@ class Wire:
         """A template, in short."""
         return {"id": template.id, "title": template.title, "type": template.type}
 
-    def association(self, tag: Named, run: Run) -> dict[str, object]:
+    def association(self, tag: Tag, run: Run) -> dict[str, object]:
         """A tag on a run: ``id`` is a number of the association, ``tag_id`` is the tag."""
         return {"id": tag.number * 100_000 + run.number, "tag_id": tag.id, "title": tag.title, "color": "#aabbcc"}
 

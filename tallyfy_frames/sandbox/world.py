@@ -1,4 +1,4 @@
-"""The sandbox's organization: plain facts, made from a seed. How they look on the wire is ``wire.py``'s business.
+"""The sandbox's organization, made from a seed. What a fact is, ``facts.py`` says; how it looks, ``wire.py``.
 
 Every run is drawn from a generator of its own (``seed`` and its number), so the same seed gives the same organization, and
 a larger one only adds runs (up to 8,000; beyond, they come faster). Hostile facts are here (emoji, blank and formula-like
@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
+from tallyfy_frames.sandbox.facts import Folder, Group, Guest, Progress, Run, Tag, Task, Template, User
+
 NOW: Final = datetime(2031, 6, 1, 12, 0, tzinfo=UTC)
 START: Final = NOW - timedelta(days=400)
 
@@ -28,6 +30,9 @@ TEMPLATES: Final = (
     ("Vendor check", "procedure"), ("Employee onboarding", "procedure"), ("Expense claim", "form"),
     ("Contract", "document"), ("Incident", "procedure"), ("Leave request", "form"),
 )  # fmt: skip
+FIELD_TYPES: Final = (
+    "text", "dropdown", "radio", "multiselect", "date", "file", "table", "assignees_form", "textarea", "email",
+)  # fmt: skip
 # Weighted; the last is in no documentation, as the next one will not be either.
 STATUSES: Final = ("active",) * 9 + ("complete",) * 6 + ("delayed",) * 2 + ("problem", "issue", "paused")
 
@@ -35,132 +40,6 @@ STATUSES: Final = ("active",) * 9 + ("complete",) * 6 + ("delayed",) * 2 + ("pro
 def hex_id(*parts: object) -> str:
     """A stable 32-hex id, the form of the API's own."""
     return hashlib.md5("/".join(map(str, parts)).encode(), usedforsecurity=False).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A member of the organization."""
-
-    id: int
-    email: str
-    username: str
-    first_name: str | None
-    last_name: str | None
-    role: str
-    status: str
-    active: bool
-    created_at: datetime
-    last_updated: datetime
-    last_login_at: datetime | None
-    disabled_at: datetime | None
-    disabled_by: int | None
-    invited_by: int | None
-    job_title: str | None
-    team: str | None
-    timezone: str
-    country_id: int | None
-
-    @property
-    def full_name(self) -> str:
-        """First and last name."""
-        return f"{self.first_name or ''} {self.last_name or ''}".strip()
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A tag, folder or group: an id and a title, and the number some sources call the id."""
-
-    id: str
-    title: str
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """What runs are launched from."""
-
-    id: str
-    title: str
-    type: str
-    fields: tuple[tuple[str, str, str], ...]  # (id, field type, label) of the kick-off form
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A step of a run."""
-
-    id: str
-    title: str
-    position: int
-    status: str  # not-started, active, in-progress, completed, auto-skipped
-    users: tuple[int, ...]
-    groups: tuple[str, ...]
-    guests: tuple[str, ...]
-    deadline: datetime | None
-    completed_at: datetime | None
-
-    @property
-    def hidden(self) -> bool:
-        """Hidden by a rule: not in includes, yet in ``whole_progress``."""
-        return self.status == "auto-skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Tasks done, of how many; ``percent`` is 0 to 100."""
-
-    complete: int
-    total: int
-    percent: float
-    approved: int | None = None
-    rejected: int | None = None
-
-
-@dataclass(slots=True)
-class Run:
-    """A process. None means that the API has no value for it, or leaves the key out."""
-
-    number: int
-    id: str
-    increment_id: int
-    template: Template
-    checklist_title: str
-    name: str
-    summary: str | None
-    status: str | None
-    type: str
-    owner_id: int | None
-    started_by: int | None
-    parent_id: str | None
-    progress: Progress | None
-    whole_progress: Progress | None
-    created_at: datetime
-    started_at: datetime | None
-    last_updated: datetime
-    completed_at: datetime | None
-    archived_at: datetime | None
-    due_date: datetime | None
-    max_task_deadline: datetime | None
-    late_tasks: int | None
-    prerun: dict[str, Any]
-    prerun_status: str | None
-    prerun_completed_at: datetime | None
-    prerun_completed_by: int | None
-    prerun_length: int | None
-    starred: bool
-    is_public: bool
-    can_add_oot: bool
-    assign_someone_else: bool | None
-    has_open_issue: bool | None
-    has_improvement: bool
-    collaborators: tuple[int, ...]
-    users: tuple[int, ...]
-    groups: tuple[str, ...]
-    custom_fields: dict[str, Any] | None
-    tags: tuple[Named, ...]
-    folder: Named | None
-    tasks: tuple[Task, ...]
-    unknown: dict[str, Any] = field(default_factory=dict)  # keys that no source documents
 
 
 @dataclass
@@ -192,33 +71,38 @@ class World:
     @cached_property
     def templates(self) -> list[Template]:
         """Templates, with the fields of their kick-off forms."""
-        kinds = ("text", "dropdown", "radio", "multiselect", "date", "file", "table", "assignees_form", "textarea", "email")
-        return [
-            Template(
-                id=hex_id(self.seed, "template", n),
-                title=title,
-                type=kind,
-                fields=tuple(
-                    (hex_id(self.seed, "field", n, k), kinds[(n + k) % len(kinds)], f"Question {k + 1}") for k in range(n % 5)
-                ),
-            )
-            for n, (title, kind) in enumerate(TEMPLATES)
-        ]
+        return [_template(self, n, title, kind) for n, (title, kind) in enumerate(TEMPLATES)]
 
     @cached_property
-    def tags(self) -> list[Named]:
-        """Tags on runs."""
-        return [Named(hex_id(self.seed, "tag", n), t, 900 + n) for n, t in enumerate(("urgent", "vip", "q2", "R&D", "late ⚠"))]
+    def tags(self) -> list[Tag]:
+        """Tags that people made: those on runs."""
+        return [_tag(self, n, title, auto_generated=False) for n, title in enumerate(("urgent", "vip", "q2", "R&D", "late ⚠"))]
 
     @cached_property
-    def folders(self) -> list[Named]:
+    def auto_tags(self) -> list[Tag]:
+        """Tags that the server made, and hides unless it is asked for all."""
+        titles = ("from:Vendor check", "task:Step 1", "step:Step 1")
+        return [_tag(self, n, title, auto_generated=True) for n, title in enumerate(titles, start=len(self.tags))]
+
+    @cached_property
+    def folders(self) -> list[Folder]:
         """Folders that hold runs."""
-        return [Named(hex_id(self.seed, "folder", n), t, 70 + n) for n, t in enumerate(("Finance", "HR", "2031/Q2"))]
+        return [_folder(self, n, title, "run", parent=0) for n, title in enumerate(("Finance", "HR", "2031/Q2"))]
 
     @cached_property
-    def groups(self) -> list[Named]:
-        """Groups of members."""
-        return [Named(hex_id(self.seed, "group", n), t, 30 + n) for n, t in enumerate(("Legal", "Ops", "Night shift"))]
+    def template_folders(self) -> list[Folder]:
+        """Folders that hold templates."""
+        return [_folder(self, n, f"Library {n}", "checklist", parent=3) for n in range(3, 17)]
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Groups of members and guests."""
+        return [_group(self, n, title) for n, title in enumerate(("Legal", "Ops", "Night shift"))]
+
+    @cached_property
+    def guests(self) -> list[Guest]:
+        """People from outside."""
+        return [_guest(self, n) for n in range(31)]
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -283,6 +167,98 @@ def _user(draw: random.Random, n: int) -> User:
         team=draw.choice(("Ops", "", None)),
         timezone=draw.choice(("Europe/Berlin", "America/Chicago", "UTC")),
         country_id=draw.choice((49, 1, None)),
+    )
+
+
+def _template(world: World, n: int, title: str, kind: str) -> Template:
+    draw = random.Random(f"{world.seed}/template/{n}")
+    created = START - timedelta(days=draw.randint(1, 300))
+    updated = created + timedelta(hours=draw.randint(0, 5000))
+    return Template(
+        id=hex_id(world.seed, "template", n),
+        title=title,
+        type=kind,
+        fields=tuple(
+            (hex_id(world.seed, "field", n, k), FIELD_TYPES[(n + k) % len(FIELD_TYPES)], f"Question {k + 1}")
+            for k in range(n % 5)
+        ),
+        increment_id=400 + n,
+        summary=draw.choice((None, "", "<p>how we do it</p>")),
+        status="archived" if n == 5 else draw.choice(("active", "draft")),
+        owner_id=draw.choice((None, *(user.id for user in world.users))),
+        created_by=draw.choice(world.users).id,
+        steps_count=draw.choice((1, 3, 8, 12)),
+        starred=draw.random() < 0.3,
+        is_public=draw.random() < 0.3,
+        users=tuple(sorted({draw.choice(world.users).id for _ in range(n % 3)})),
+        groups=tuple(group.id for group in world.groups[: n % 3]),
+        created_at=created,
+        last_updated=updated,
+        archived_at=updated if n == 5 else None,
+    )
+
+
+def _tag(world: World, n: int, title: str, *, auto_generated: bool) -> Tag:
+    draw = random.Random(f"{world.seed}/tag/{n}")
+    return Tag(
+        id=hex_id(world.seed, "tag", n),
+        number=900 + n,
+        title=title,
+        color=f"#{draw.randrange(16**6):06x}",
+        auto_generated=auto_generated,
+        created_at=START - timedelta(days=draw.randint(0, 300), milliseconds=draw.choice((0, 40))),
+        deleted_at=NOW - timedelta(days=1) if n == 2 else None,
+    )
+
+
+def _folder(world: World, n: int, title: str, kind: str, *, parent: int) -> Folder:
+    """``parent`` is the number of the first of its kind, in which every third of them lies."""
+    return Folder(
+        id=hex_id(world.seed, "folder", n),
+        number=70 + n,
+        title=title,
+        kind=kind,
+        parent_id=hex_id(world.seed, "folder", parent) if n > parent and n % 3 == 0 else None,
+        position=n - parent + 1,
+        created_at=START - timedelta(days=random.Random(f"{world.seed}/folder/{n}").randint(0, 300)),
+    )
+
+
+def _group(world: World, n: int, title: str) -> Group:
+    draw = random.Random(f"{world.seed}/group/{n}")
+    created = START - timedelta(days=draw.randint(1, 300))
+    return Group(
+        id=hex_id(world.seed, "group", n),
+        number=30 + n,
+        title=title,
+        description=draw.choice((None, "", "Who signs <contracts>")),
+        members=tuple(sorted({draw.choice(world.users).id for _ in range(3 * n)})),
+        guests=tuple(dict.fromkeys(draw.choice(world.guests).email for _ in range(n))),
+        created_at=created,
+        last_updated=created + timedelta(hours=draw.randint(0, 900)),
+        deleted_at=None,
+    )
+
+
+def _guest(world: World, n: int) -> Guest:
+    draw = random.Random(f"{world.seed}/guest/{n}")
+    created = START - timedelta(days=draw.randint(1, 300))
+    disabled = draw.random() < 0.1
+    return Guest(
+        id=8800 + n,
+        email=f"guest{n}+x@example.org",
+        first_name=draw.choice(("Pat", "Ingrid", "", None)),
+        last_name=draw.choice(("Six", "D'Seven", None)),
+        code=hex_id(world.seed, "guest", n, "code"),
+        status="disabled" if disabled else draw.choice(("active", "invited")),
+        phone=draw.choice(("+49 30 1234", None)),
+        company=draw.choice(("Acorn Ltd", "=1+1", None)),
+        timezone=draw.choice(("Europe/Berlin", None)),
+        created_at=created,
+        last_accessed_at=draw.choice((None, NOW - timedelta(minutes=draw.randint(0, 90000)))),
+        disabled_at=NOW - timedelta(days=5) if disabled else None,
+        disabled_by=5120 if disabled else None,
+        deleted_at=NOW - timedelta(days=2) if n == 9 else None,
     )
 
 

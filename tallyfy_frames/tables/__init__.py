@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 TABLES: Final = {
     "runs": "tallyfy_frames.tables.runs",
+    "templates": "tallyfy_frames.tables.templates",
     "users": "tallyfy_frames.tables.users",
+    "guests": "tallyfy_frames.tables.guests",
+    "groups": "tallyfy_frames.tables.groups",
+    "tags": "tallyfy_frames.tables.tags",
+    "folders": "tallyfy_frames.tables.folders",
 }
 
 

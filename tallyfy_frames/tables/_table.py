@@ -21,7 +21,7 @@ from tallyfy_frames.errors import FilterError
 ColumnClass: TypeAlias = Literal["data", "volatile", "provenance"]
 # How a JSON value is read; `frames/readers.py` has one reader for each.
 Reads: TypeAlias = Literal[
-    "text", "id", "int", "user_id", "float", "bool", "instant", "user_ids", "ids", "json", "secret", "stated"
+    "text", "id", "int", "user_id", "float", "bool", "instant", "user_ids", "ids", "json", "json_list", "secret", "stated"
 ]
 Value: TypeAlias = str | int | bool | Sequence[str | int]
 

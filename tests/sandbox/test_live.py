@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from tallyfy_frames.sandbox import LIVE, Mover, Sandbox, World
+from tallyfy_frames.sandbox.facts import Run
 from tallyfy_frames.sandbox.routes import Routes
 from tallyfy_frames.sandbox.wire import Wire
-from tallyfy_frames.sandbox.world import NOW, Run
+from tallyfy_frames.sandbox.world import NOW
 
 KINDS = [name for name in LIVE if name != "all"]
 EVERY = {"without_pagination": "true", "archived": "true"}

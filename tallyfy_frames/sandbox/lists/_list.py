@@ -1,0 +1,33 @@
+"""What a list is made of."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from tallyfy_frames.sandbox.wire import Wire
+from tallyfy_frames.sandbox.world import World
+
+Record = TypeVar("Record")
+Query: TypeAlias = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class List(Generic[Record]):
+    """A route that lists records: how many on a page by default and at most, which of them, and each as JSON."""
+
+    path: str
+    default_size: int
+    cap: int
+    select: Callable[[World, Query], Sequence[Record]]
+    render: Callable[[Wire, random.Random, Record], dict[str, Any]]  # the generator is the record's own
+    id_of: Callable[[Record], object]
+
+    def body(self, wire: Wire, record: Record) -> dict[str, Any]:
+        """A record as JSON: the same each time."""
+        return self.render(wire, random.Random(f"{self.id_of(record)}/wire"), record)
+
+
+AnyList: TypeAlias = List[Any]
