@@ -40,8 +40,8 @@ class Folders(Rows):
     name: pl.String = column("name", about="Its name")
     folder_type: pl.String = column("folder_type", about="What lies in it", words=KINDS)
     parent_id: pl.String = column("parent_id", about="The folder it lies in", reads="id")
-    position: pl.Int64 = column("position", about="Its place among its neighbours")
-    total: pl.Int64 = column("total", about="How much lies in it, when this was read", kind="volatile", ge=0)
+    position: pl.Int64 = column("position", about="Its place among its neighbours, from 1", unit="place")
+    total: pl.Int64 = column("total", about="How much lies in it, when this was read", kind="volatile", unit="items", ge=0)
     created_at: Annotated[pl.Datetime, "us", "UTC"] = column("created_at", about="When it was made")
 
 
