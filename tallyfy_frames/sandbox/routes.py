@@ -156,7 +156,7 @@ class Routes:
         records = one.select(self.world, query)
         return self.envelope(
             records, lambda record: one.body(self.wire, record), query,
-            route=one.path, default_size=one.default_size, cap=one.cap,
+            route=one.path, default_size=one.default_size, cap=one.cap, unpaged=one.unpaged,
         )  # fmt: skip
 
     def listed(self, query: Query) -> list[Run]:
@@ -207,9 +207,10 @@ class Routes:
         route: str,
         default_size: int,
         cap: int,
+        unpaged: tuple[str, str] | None = ("without_pagination", "true"),
     ) -> object:
         """One page of ``records``, in the list envelope."""
-        if query.get("without_pagination") == "true" and "without-pagination-ignored" not in self.quirks:
+        if unpaged is not None and query.get(unpaged[0]) == unpaged[1] and "without-pagination-ignored" not in self.quirks:
             return {"data": [render(record) for record in records]}
         size = _whole(query.get("per_page"), default_size)
         if size > cap and "per-page-422" in self.quirks:

@@ -87,6 +87,60 @@ def test_users_agree() -> None:
         assert number(user.country.id if user.country else None) == fact.country_id
 
 
+def test_tags_agree() -> None:
+    with Sandbox(World(4, 1)) as sandbox:
+        sdk = client(sandbox)
+        found = sdk.get_tags(sandbox.org_id, per_page=3) + sdk.get_tags(sandbox.org_id, auto_generated=True)
+    facts = {tag.id: tag for tag in (*sandbox.world.tags, *sandbox.world.auto_tags)}
+    assert sorted(tag.id for tag in found) == sorted(facts)
+    for tag in found:
+        assert (tag.title, tag.color) == (facts[tag.id].title, facts[tag.id].color)
+
+
+def test_groups_agree() -> None:
+    with Sandbox(World(4, 1)) as sandbox:
+        found = client(sandbox).get_groups(sandbox.org_id, per_page=2)
+    facts = {group.id: group for group in sandbox.world.groups}
+    assert sorted(group.id for group in found) == sorted(facts)
+    for group in found:
+        fact = facts[group.id]
+        assert (group.name, group.description, tuple(group.guests)) == (fact.title, fact.description, fact.guests)
+        assert [number(member) for member in group.members] == list(fact.members)
+
+
+@pytest.mark.parametrize("kind", ["run", "checklist"])
+def test_folders_agree(kind: str) -> None:
+    with Sandbox(World(4, 20)) as sandbox:
+        found = client(sandbox).get_folders(sandbox.org_id, folder_type=kind)
+    facts = {folder.id: folder for folder in (*sandbox.world.folders, *sandbox.world.template_folders) if folder.kind == kind}
+    assert sorted(folder.id for folder in found) == sorted(facts)
+    for folder in found:
+        fact = facts[folder.id]
+        assert (folder.name, folder.parent_id, folder.position) == (fact.title, fact.parent_id, fact.position)
+        assert number(folder.total) or sum(run.folder == fact for run in sandbox.world.runs) == 0
+
+
+def test_guests_agree() -> None:
+    with Sandbox(World(4, 1), plain=True) as sandbox:  # the SDK does not look into details for names
+        found = client(sandbox).get_organization_guests(sandbox.org_id).data
+    facts = {guest.email: guest for guest in sandbox.world.guests}
+    assert sorted(guest.email for guest in found) == sorted(facts)
+    for guest in found:
+        fact = facts[guest.email]
+        assert (guest.first_name, guest.last_name, guest.guest_id) == (fact.first_name, fact.last_name, fact.code)
+
+
+def test_templates_agree() -> None:
+    with Sandbox(World(4, 1)) as sandbox:
+        found = client(sandbox).get_all_templates(sandbox.org_id).data
+    facts = {template.id: template for template in sandbox.world.templates if template.archived_at is None}
+    assert sorted(template.id for template in found) == sorted(facts)
+    for template in found:
+        fact = facts[template.id]
+        assert (template.title, number(template.owner_id)) == (fact.title, fact.owner_id)
+        assert [field.id for field in template.prerun or ()] == [key for key, _, _ in fact.fields]
+
+
 def test_a_wrong_token_is_refused_as_the_sdk_expects() -> None:
     with Sandbox(World(4, 1)) as sandbox:
         sdk = TallyfySDK(api_key="wrong", base_url=sandbox.base_url.removesuffix("/api"), max_retries=0)

@@ -107,5 +107,9 @@ def test_links_lead_somewhere(page: str) -> None:
 def test_every_file_of_the_house_is_on_its_plan() -> None:
     plan = (ROOT / "CONTRIBUTING.md").read_text()
     for place in (ROOT / "tallyfy_frames").rglob("*.py"):
-        if place.name not in {"__init__.py", "_version.py", "formats.py"} and place.parent.name not in {"tables", "lake", "lists"}:
+        if place.name not in {"__init__.py", "_version.py", "formats.py"} and place.parent.name not in {
+            "tables",
+            "lake",
+            "lists",
+        }:
             assert place.name in plan, place

@@ -24,6 +24,7 @@ class List(Generic[Record]):
     select: Callable[[World, Query], Sequence[Record]]
     render: Callable[[Wire, random.Random, Record], dict[str, Any]]  # the generator is the record's own
     id_of: Callable[[Record], object]
+    unpaged: tuple[str, str] | None = None  # the parameter and value that make one page of all
 
     def body(self, wire: Wire, record: Record) -> dict[str, Any]:
         """A record as JSON: the same each time."""

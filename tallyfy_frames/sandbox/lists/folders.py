@@ -33,4 +33,4 @@ def render(wire: Wire, draw: random.Random, folder: Folder) -> dict[str, Any]:
     }
 
 
-LIST: Final = List("folders", 10, 100, select, render, lambda folder: folder.id)
+LIST: Final = List("folders", 10, 100, select, render, lambda folder: folder.id, ("pagination", "false"))

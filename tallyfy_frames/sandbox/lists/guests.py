@@ -44,4 +44,4 @@ def render(wire: Wire, draw: random.Random, guest: Guest) -> dict[str, Any]:
     }
 
 
-LIST: Final = List("guests", 10, 999, select, render, lambda guest: guest.id)
+LIST: Final = List("guests", 10, 999, select, render, lambda guest: guest.id, ("without_pagination", "true"))

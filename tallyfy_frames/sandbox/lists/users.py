@@ -16,4 +16,6 @@ def select(world: World, query: Query) -> Sequence[User]:
     return [user for user in world.users if text in f"{user.full_name} {user.email}".lower()]
 
 
-LIST: Final = List("users", 9999, 9999, select, lambda wire, _, user: wire.user(user), lambda user: user.id)
+LIST: Final = List(
+    "users", 9999, 9999, select, lambda wire, _, user: wire.user(user), lambda user: user.id, ("without_pagination", "true")
+)
