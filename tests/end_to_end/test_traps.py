@@ -1,4 +1,4 @@
-"""The traps of the API that touch runs, each by its number: a check that holds, and fails once the handling is taken out.
+"""The traps of the API that touch what we read, each by its number: a check that holds, and fails once the handling is taken out.
 
 The numbers are those of the list of traps that the sandbox was built from; each check's docstring says what the trap is.
 """
@@ -29,10 +29,12 @@ from tallyfy_frames.lake.manifest import Manifest
 from tallyfy_frames.sandbox import Sandbox, World
 from tallyfy_frames.sinks import stream
 from tallyfy_frames.sinks.formats import Format
+from tallyfy_frames.tables import folders as folders_table
 from tallyfy_frames.tables import runs as runs_table
+from tallyfy_frames.tables import tags as tags_table
 from tallyfy_frames.tables._table import Filters, Table
 
-TOUCH_RUNS = {1, 2, 3, 6, 7, 8, 9, 13, 14, 15, 16, 17, 19, 22, 23, 24, 25, 26, 28, 39, 44, 45, 47, 49, 50, 51}
+TOUCHED = {1, 2, 3, 6, 7, 8, 9, 13, 14, 15, 16, 17, 19, 22, 23, 24, 25, 26, 28, 39, 40, 41, 44, 45, 47, 49, 50, 51}
 
 Check = Callable[[pytest.MonkeyPatch, Any], None]
 Sabotage = Callable[[pytest.MonkeyPatch], None]
@@ -310,6 +312,22 @@ def secrets_stand_in_the_data(_: pytest.MonkeyPatch, tmp_path: Any) -> None:
     assert not re.search(r"secret-hook|secret-guest|/dl\b", written)
 
 
+@trap(40, patching(tags_table.TagFilters, "listings", Filters.listings))
+def the_servers_own_tags_are_hidden(_: pytest.MonkeyPatch, __: Any) -> None:
+    """Tags such as ``from:…`` come only with ``all=true``, in lower case."""
+    with serving() as sandbox:
+        found = tf.load("tags", settings=settings_for(sandbox))
+    assert set(found["title"]) == {tag.title for tag in (*WORLD.tags, *WORLD.auto_tags)}
+
+
+@trap(41, patching(folders_table.FolderFilters, "listings", Filters.listings))
+def folders_of_runs_are_not_listed_by_default(_: pytest.MonkeyPatch, __: Any) -> None:
+    """Without ``folder_type`` those of templates come, and nothing says that there are others."""
+    with serving() as sandbox:
+        found = tf.load("folders", settings=settings_for(sandbox))
+    assert set(found["id"]) == {folder.id for folder in (*WORLD.folders, *WORLD.template_folders)}
+
+
 @trap(44, patching(flatten, "instants", lambda texts: texts.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC", strict=False)))  # fmt: skip
 def dates_come_in_several_forms(_: pytest.MonkeyPatch, __: Any) -> None:
     """With and without zone and fraction, with a space, as a date; some columns are true only when read."""
@@ -412,5 +430,5 @@ def test_trap_bites_once_its_handling_is_taken_out(number: int, monkeypatch: pyt
         check(monkeypatch, tmp_path)
 
 
-def test_every_trap_that_touches_runs_is_here() -> None:
-    assert set(TRAPS) == TOUCH_RUNS
+def test_every_trap_that_touches_what_we_read_is_here() -> None:
+    assert set(TRAPS) == TOUCHED
