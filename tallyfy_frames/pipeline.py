@@ -271,7 +271,8 @@ class Job:
     def fetch(self, client: Client, name: str, listing: Listing, ask: Ask) -> tuple[Answer, _Landing]:
         """One page of a listing, from an earlier attempt or from the API. Runs in several threads."""
         path = protocol.organization(self.settings.org_id, self.spec.path)
-        request = protocol.list_request(path, listing.params, page=ask.page, per_page=ask.per_page, sort=ask.sort)
+        sort = None if ask.sort is None else self.spec.sort_words.get(ask.sort, ask.sort)
+        request = protocol.list_request(path, listing.params, page=ask.page, per_page=ask.per_page, sort=sort)
         key = f"{name}: {request.target}"
         data = None if self.kept is None else self.kept.take(key)
         if data is not None:

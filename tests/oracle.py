@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tallyfy_frames.sandbox.facts import Folder, Group, Guest, Run, Tag, Template, User
+from tallyfy_frames.sandbox.facts import Folder, Group, Guest, OrgTask, Run, Tag, Template, User
 from tallyfy_frames.sandbox.world import NOW, World
 
 # Columns whose text is JSON: compared as what it means.
-JSON_COLUMNS = ("prerun", "custom_fields", "extra", "automated_actions")
+JSON_COLUMNS = ("prerun", "custom_fields", "extra", "automated_actions", "taskdata")
 
 
 def expected_run(run: Run) -> dict[str, Any]:
@@ -61,6 +61,28 @@ def expected_template(template: Template) -> dict[str, Any]:
         "users": list(template.users), "groups": list(template.groups), "prerun": fields, "webhook": "***",
         "automated_actions": [], "custom_fields": {},
     }  # fmt: skip
+
+
+def expected_task(one: OrgTask) -> dict[str, Any]:
+    """A task's data columns."""
+    task, run = one.task, one.run
+    row = _facts(
+        one, "increment_id", "step_id", "alias", "task_type", "summary", "is_approved", "created_at", "started_at", "last_updated",
+        "starter_id", "completer_id", "completer_guest", "everyone_must_complete", "problem", "max_assignable",
+    ) | _facts(task, "id", "title", "position", "status", "deadline", "completed_at")  # fmt: skip
+    return row | {
+        "run_id": None if run is None else run.id,
+        "checklist_id": None if run is None else run.template.id,
+        "archived_at": None if run is None else run.archived_at,
+        "is_oneoff_task": run is None,
+        "original_title": task.title,
+        "status_label": task.status.replace("-", " ").capitalize(),
+        "owner_users": list(task.users),
+        "owner_groups": list(task.groups),
+        "owner_guests": list(task.guests),
+        "taskdata": one.answers,
+        "webhook": "***",
+    }
 
 
 def expected_tag(tag: Tag) -> dict[str, Any]:

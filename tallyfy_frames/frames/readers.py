@@ -186,8 +186,9 @@ def _json_list(value: Any) -> tuple[str, bool]:
         raise Unreadable("nested too deeply") from None
 
 
-def _mask(_: Any) -> tuple[str, bool]:
-    return MASK, False
+def _mask(value: Any) -> tuple[str | None, bool]:
+    """No value is no secret."""
+    return MASK if value else None, False
 
 
 READERS: Final[Mapping[Reads, Callable[[Any], tuple[Any, bool]]]] = {

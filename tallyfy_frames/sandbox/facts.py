@@ -196,3 +196,32 @@ class Run:
     folder: Folder | None
     tasks: tuple[Task, ...]
     unknown: dict[str, Any] = field(default_factory=dict)  # keys that no source documents
+
+
+@dataclass(frozen=True, slots=True)
+class OrgTask:
+    """A task as the organization lists it: a step of ``run``, or one of its own, which has none."""
+
+    task: Task
+    run: Run | None
+    increment_id: int
+    step_id: str | None
+    alias: str | None
+    task_type: str
+    summary: str | None
+    is_approved: bool | None
+    created_at: datetime
+    started_at: datetime | None
+    last_updated: datetime
+    starter_id: int | None
+    completer_id: int | None
+    completer_guest: str | None
+    everyone_must_complete: bool
+    problem: bool
+    max_assignable: int
+    answers: dict[str, Any]
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody still has to do it."""
+        return self.task.status not in {"completed", "auto-skipped"}

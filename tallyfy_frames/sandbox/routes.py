@@ -155,7 +155,7 @@ class Routes:
         """A list that is short and stands still."""
         records = one.select(self.world, query)
         return self.envelope(
-            records, lambda record: one.body(self.wire, record), query,
+            records, lambda record: one.body(self.wire, record, query), query,
             route=one.path, default_size=one.default_size, cap=one.cap, unpaged=one.unpaged,
         )  # fmt: skip
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
-from tallyfy_frames.sandbox.facts import Folder, Group, Guest, Progress, Run, Tag, Task, Template, User
+from tallyfy_frames.sandbox.facts import Folder, Group, Guest, OrgTask, Progress, Run, Tag, Task, Template, User
 
 NOW: Final = datetime(2031, 6, 1, 12, 0, tzinfo=UTC)
 START: Final = NOW - timedelta(days=400)
@@ -123,6 +123,13 @@ class World:
         """Runs by their id."""
         return {run.id: run for run in self.runs}
 
+    @cached_property
+    def tasks(self) -> list[OrgTask]:
+        """Every task: those of runs, and some that belong to none; oldest first."""
+        alone = [_task_alone(self, n) for n in range(self.run_count // 5)]
+        of_runs = [_org_task(self, task, run) for run in self.runs for task in run.tasks]
+        return sorted([*of_runs, *alone], key=lambda one: (one.created_at, one.task.id))
+
     def put(self, run: Run) -> None:
         """Add a run, at its place by age."""
         insort(self.runs, run, key=_age)
@@ -196,6 +203,51 @@ def _template(world: World, n: int, title: str, kind: str) -> Template:
         last_updated=updated,
         archived_at=updated if n == 5 else None,
     )
+
+
+def _org_task(world: World, task: Task, run: Run | None, created: datetime | None = None) -> OrgTask:
+    draw = random.Random(f"{task.id}/facts")
+    created = run.created_at if run is not None else created or START
+    kind = draw.choice(("task", "task", "approval", "expiring", "email"))
+    by_guest = task.completed_at is not None and bool(task.guests)
+    return OrgTask(
+        task=task,
+        run=run,
+        increment_id=90_000 + draw.randrange(2**40),
+        step_id=None if run is None else hex_id(run.template.id, "step", task.position),
+        alias=None if run is None else f"step-{task.position}-{run.template.id[:5]}",
+        task_type=kind,
+        summary=draw.choice((None, "", "<p>how</p>")),
+        is_approved=draw.random() < 0.8 if kind == "approval" and task.completed_at else None,
+        created_at=created,
+        started_at=created + timedelta(minutes=task.position) if draw.random() < 0.8 else None,
+        last_updated=max(created, task.completed_at or created),
+        starter_id=draw.choice((None, draw.choice(world.users).id)),
+        completer_id=draw.choice(world.users).id if task.completed_at and not by_guest else None,
+        completer_guest=task.guests[0] if by_guest else None,
+        everyone_must_complete=draw.random() < 0.2,
+        problem=draw.random() < 0.1,
+        max_assignable=draw.choice((0, 1)),
+        answers={hex_id(task.id, "answer"): draw.choice(("Gold", 42, True))} if draw.random() < 0.3 else {},
+    )
+
+
+def _task_alone(world: World, n: int) -> OrgTask:
+    draw = random.Random(f"{world.seed}/task/{n}")
+    created = START + timedelta(hours=9 * n + 1)
+    done = draw.random() < 0.5
+    task = Task(
+        id=hex_id(world.seed, "task", n),
+        title=draw.choice(NAMES),
+        position=1,
+        status="completed" if done else "active",
+        users=(draw.choice(world.users).id,),
+        groups=(),
+        guests=(),
+        deadline=created + timedelta(days=draw.randint(1, 400)) if draw.random() < 0.7 else None,
+        completed_at=created + timedelta(hours=3) if done else None,
+    )
+    return _org_task(world, task, None, created)
 
 
 def _tag(world: World, n: int, title: str, *, auto_generated: bool) -> Tag:

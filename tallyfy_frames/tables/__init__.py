@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 TABLES: Final = {
     "runs": "tallyfy_frames.tables.runs",
+    "tasks": "tallyfy_frames.tables.tasks",
     "templates": "tallyfy_frames.tables.templates",
     "users": "tallyfy_frames.tables.users",
     "guests": "tallyfy_frames.tables.guests",

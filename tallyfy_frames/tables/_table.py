@@ -269,7 +269,8 @@ class Table:
     model: type[Rows]
     filters: type[Filters]
     key: str = "id"
-    order: str | None = None  # the parameter value that lists oldest first, by the column of the same name
+    order: str | None = None  # the column by which the API can list oldest first, and with a minus newest first
+    sort_words: Mapping[str, str] = field(default_factory=dict)  # what the API calls an order, if not so
     partition: str | None = None  # the column that snapshots are partitioned by
     glance: tuple[str, ...] = ()  # the columns that a terminal has room for
 

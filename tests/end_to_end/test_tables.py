@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import polars as pl
 import pytest
 from conftest import settings_for
-from oracle import actual, expected_folder, expected_group, expected_guest, expected_tag, expected_template
+from oracle import actual, expected_folder, expected_group, expected_guest, expected_tag, expected_task, expected_template
 
 import tallyfy_frames as tf
 from tallyfy_frames import tables
 from tallyfy_frames.sandbox import Sandbox, World
+from tallyfy_frames.sandbox.world import NOW
 
 Serve = Callable[..., Sandbox]
+DAY = datetime(2030, 7, 1, tzinfo=UTC)
 # By table: what it must hold of a world, and each record as its row.
 EXPECTED: dict[str, tuple[Callable[[World], Sequence[Any]], Callable[[Any], dict[str, Any]]]] = {
     "tags": (lambda world: [*world.tags, *world.auto_tags], expected_tag),
@@ -21,8 +25,12 @@ EXPECTED: dict[str, tuple[Callable[[World], Sequence[Any]], Callable[[Any], dict
     "folders": (lambda world: [*world.folders, *world.template_folders], expected_folder),
     "guests": (lambda world: world.guests, expected_guest),
     "templates": (lambda world: world.templates, expected_template),
+    "tasks": (lambda world: world.tasks, expected_task),
 }
-ALL: dict[str, dict[str, Any]] = {"templates": {"archived": "include"}}  # the filters that leave nothing out
+ALL: dict[str, dict[str, Any]] = {
+    "templates": {"archived": "include"},
+    "tasks": {"archived": "include"},
+}  # the filters that leave nothing out
 
 
 def rows_of(world: World, name: str) -> list[dict[str, Any]]:
@@ -36,6 +44,13 @@ def rows_of(world: World, name: str) -> list[dict[str, Any]]:
     return sorted((nothing | expected(record) for record in records(world)), key=lambda row: row["id"])
 
 
+def held(frame: pl.DataFrame, name: str) -> list[dict[str, Any]]:
+    """A frame's data columns, in the order of ids. That nobody owns a task may be told by an empty list, or by nothing."""
+    rows = actual(frame.select(tables.get(name).names("data")).sort("id").to_dicts())
+    return [{key: [] if value is None and key.startswith("owner_") and name == "tasks" else value
+             for key, value in row.items()} for row in rows]  # fmt: skip
+
+
 @pytest.mark.parametrize("page_size", [3, 100])
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("name", EXPECTED)
@@ -43,14 +58,14 @@ def test_a_table_holds_every_record_of_the_world(serve: Serve, name: str, seed: 
     sandbox = serve(world=World(seed, 40))
     frame = tf.load(name, ALL.get(name), settings=settings_for(sandbox, page_size=page_size))
     assert frame.schema == tables.get(name).schema
-    assert actual(frame.select(tables.get(name).names("data")).to_dicts()) == rows_of(sandbox.world, name)
+    assert held(frame, name) == rows_of(sandbox.world, name)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_documented_shapes_give_the_same(serve: Serve, name: str) -> None:
     sandbox = serve(world=World(2, 40), plain=True)
     frame = tf.load(name, ALL.get(name), settings=settings_for(sandbox))
-    assert actual(frame.select(tables.get(name).names("data")).to_dicts()) == rows_of(sandbox.world, name)
+    assert held(frame, name) == rows_of(sandbox.world, name)
 
 
 def test_tags_that_tallyfy_made_come_too_unless_they_are_left_out(serve: Serve) -> None:
@@ -76,3 +91,65 @@ def test_a_guests_way_in_is_masked_wherever_it_is_written(serve: Serve) -> None:
     frame = tf.load("guests", settings=settings_for(sandbox))
     assert set(frame["link"]) == {"***"}
     assert not any(guest.code in frame.write_ndjson() for guest in sandbox.world.guests)
+
+
+TASK_FILTERS: dict[str, tuple[dict[str, Any], Callable[[Any], bool]]] = {
+    "status": ({"status": "overdue"}, lambda one: one.open and one.task.deadline is not None and one.task.deadline < NOW),
+    "complete": ({"status": "complete"}, lambda one: one.task.status == "completed"),
+    "owners": ({"owners": [5120, "5121"]}, lambda one: bool({5120, 5121} & {*one.task.users})),
+    "guests": ({"guests": "pat+1@example.net"}, lambda one: "pat+1@example.net" in one.task.guests),
+    "tag": ({"tag": "vip"}, lambda one: one.run is not None and "vip" in [tag.title for tag in one.run.tags]),
+    "unassigned": ({"unassigned": True}, lambda one: not one.task.users and not one.task.groups and not one.task.guests),
+    "deadline_before": (
+        {"deadline_before": "2030-07-01"},
+        lambda one: one.task.deadline is not None and one.task.deadline < DAY,
+    ),
+    "deadline_after": (
+        {"deadline_after": "2030-07-01"},
+        lambda one: one.task.deadline is not None and one.task.deadline >= DAY + timedelta(days=1),
+    ),
+    "created": (
+        {"created": "2030-05-01:2030-05-03"},
+        lambda one: one.created_at.strftime("%m-%d") in ("05-01", "05-02", "05-03"),
+    ),
+    "is_oneoff": ({"is_oneoff": True}, lambda one: one.run is None),
+    "not is_oneoff": ({"is_oneoff": False}, lambda one: one.run is not None),
+    "archived": ({"archived": "only"}, lambda one: one.run is not None and one.run.archived_at is not None),
+}
+
+
+@pytest.mark.parametrize("name", TASK_FILTERS)
+def test_task_filters_select_what_they_say(serve: Serve, name: str) -> None:
+    sandbox = serve(world=World(5, 80))
+    filters, selects = TASK_FILTERS[name]
+    shown = [one for one in sandbox.world.tasks if "archived" in filters or one.run is None or one.run.archived_at is None]
+    wanted = {one.task.id for one in shown if selects(one)}
+    assert wanted, "this world has none"
+    assert set(tf.load("tasks", filters, settings=settings_for(sandbox))["id"]) == wanted
+
+
+def test_tasks_are_read_in_order_of_creation_and_so_need_no_second_reading(serve: Serve) -> None:
+    sandbox, report = serve(world=World(5, 200)), tf.LoadReport()
+    frame = tf.load("tasks", settings=settings_for(sandbox), report=report)
+    assert report.proof == "seen"
+    assert frame["created_at"].is_sorted()
+    newest = tf.load("tasks", limit=5, settings=settings_for(sandbox))
+    assert newest["created_at"].to_list() == frame["created_at"].sort(descending=True).head(5).to_list()
+    moment = newest["created_at"].min()
+    since = tf.load("tasks", created_since=moment, settings=settings_for(sandbox))
+    assert since.height == frame.filter(pl.col("created_at") >= moment).height >= 5
+
+
+@pytest.mark.parametrize(
+    ("filters", "says"),
+    [
+        ({"status": "completed"}, "use 'complete'"),
+        ({"archived": "true"}, "use 'only' or 'include'"),
+        ({"deadline_on": "tomorrow"}, "must be a day"),
+        ({"created": "2031-01-01:"}, "FIRST:LAST"),
+        ({"custom_field_key": "cost"}, "go together"),
+    ],
+)
+def test_task_filters_that_the_api_would_ignore_are_refused(filters: dict[str, Any], says: str) -> None:
+    with pytest.raises(tf.FilterError, match=says):
+        tf.load("tasks", filters, settings=tf.Settings(token="tok-0123", org_id="0f"))

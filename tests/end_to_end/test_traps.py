@@ -32,9 +32,10 @@ from tallyfy_frames.sinks.formats import Format
 from tallyfy_frames.tables import folders as folders_table
 from tallyfy_frames.tables import runs as runs_table
 from tallyfy_frames.tables import tags as tags_table
-from tallyfy_frames.tables._table import Filters, Table
+from tallyfy_frames.tables import tasks as tasks_table
+from tallyfy_frames.tables._table import Filters, Listing, Table
 
-TOUCHED = {1, 2, 3, 6, 7, 8, 9, 13, 14, 15, 16, 17, 19, 22, 23, 24, 25, 26, 28, 39, 40, 41, 44, 45, 47, 49, 50, 51}
+TOUCHED = {1, 2, 3, 6, 7, 8, 9, 13, 14, 15, 16, 17, 19, 22, 23, 24, 25, 26, 27, 28, 32, 33, 39, 40, 41, 44, 45, 47, 49, 50, 51}
 
 Check = Callable[[pytest.MonkeyPatch, Any], None]
 Sabotage = Callable[[pytest.MonkeyPatch], None]
@@ -46,7 +47,7 @@ RUNS = tables.get("runs")
 
 # What naive handling dies of, where it is not a wrong result or one of our errors.
 BITES: dict[int, type[Exception]] = {1: AttributeError, 3: pl.exceptions.PolarsError, 22: ValueError, 23: KeyError, 25: TypeError,
-                                     26: TypeError, 50: pl.exceptions.PolarsError, 47: pl.exceptions.PolarsError}  # fmt: skip
+                                     26: TypeError, 27: TypeError, 50: pl.exceptions.PolarsError, 47: pl.exceptions.PolarsError}  # fmt: skip
 
 
 def trap(number: int, sabotage: Sabotage) -> Callable[[Check], Check]:
@@ -310,6 +311,39 @@ def secrets_stand_in_the_data(_: pytest.MonkeyPatch, tmp_path: Any) -> None:
     written = tf.read_snapshot(tmp_path).collect().write_ndjson()
     assert manifest.rows == len(WORLD.runs)
     assert not re.search(r"secret-hook|secret-guest|/dl\b", written)
+
+
+def strict_ids(value: Any) -> tuple[Any, bool]:
+    return [int(item) for item in value or ()], False
+
+
+@trap(27, lambda patch: patch.setitem(decode.READERS, "user_ids", strict_ids))
+def owners_are_numbers_or_objects(_: pytest.MonkeyPatch, __: Any) -> None:
+    """``owners.users`` holds numbers, or objects with an id, from one task to the next."""
+    with serving() as sandbox:
+        found = tf.load("tasks", {"archived": "include"}, settings=settings_for(sandbox))
+    owners = {key: users or [] for key, users in found.select("id", "owner_users").iter_rows()}
+    assert owners == {one.task.id: [*one.task.users] for one in WORLD.tasks}
+
+
+@trap(32, patching(tasks_table.TaskFilters, "listings", lambda self: (Listing({"tag_ids": self.tag}),)))
+def a_tag_is_a_name_for_tasks_and_an_id_for_runs(_: pytest.MonkeyPatch, __: Any) -> None:
+    """The same word means another thing on another route; what a route does not know it ignores."""
+    with serving() as sandbox:
+        found = tf.load("tasks", {"tag": "vip"}, settings=settings_for(sandbox))
+        by_id = tf.load_runs({"tag": WORLD.tags[1].id}, settings=settings_for(sandbox))
+    runs = {run.id for run in shown() if "vip" in [tag.title for tag in run.tags]}
+    assert set(by_id["id"]) == runs
+    assert set(found["run_id"]) == {one.run.id for one in WORLD.tasks if one.run is not None and one.run.id in runs}
+
+
+@trap(33, patching(tasks_table.TaskFilters, "listings", Filters.listings))
+def lists_of_tasks_lack_the_summary(_: pytest.MonkeyPatch, __: Any) -> None:
+    """It is not empty, it was not asked for."""
+    with serving() as sandbox:
+        found = tf.load("tasks", settings=settings_for(sandbox))
+    texts = {one.task.id: one.summary for one in WORLD.tasks}
+    assert {key: texts[key] for key in found["id"]} == dict(found.select("id", "summary").iter_rows())
 
 
 @trap(40, patching(tags_table.TagFilters, "listings", Filters.listings))

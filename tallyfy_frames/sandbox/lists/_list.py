@@ -25,10 +25,11 @@ class List(Generic[Record]):
     render: Callable[[Wire, random.Random, Record], dict[str, Any]]  # the generator is the record's own
     id_of: Callable[[Record], object]
     unpaged: tuple[str, str] | None = None  # the parameter and value that make one page of all
+    include: Callable[[dict[str, Any], Record, Query], dict[str, Any]] = lambda body, *_: body  # what a query asks for besides
 
-    def body(self, wire: Wire, record: Record) -> dict[str, Any]:
+    def body(self, wire: Wire, record: Record, query: Query) -> dict[str, Any]:
         """A record as JSON: the same each time."""
-        return self.render(wire, random.Random(f"{self.id_of(record)}/wire"), record)
+        return self.include(self.render(wire, random.Random(f"{self.id_of(record)}/wire"), record), record, query)
 
 
 AnyList: TypeAlias = List[Any]
