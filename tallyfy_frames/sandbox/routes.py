@@ -115,16 +115,16 @@ class Routes:
     def answer(self, path: Sequence[str], query: Query) -> object:
         """The JSON value for a path (its segments, without the base) and a query."""
         match path:
-            case ["me"]:
+            case ["me"] | ["organizations", _, "me"]:
                 return self.me()
             case ["me", "organizations"]:
                 return {"data": [{"id": self.world.org_id, "name": "Sandbox & Sons"}]}
-            case ["organizations", _, "me"]:
-                return self.me()
             case ["organizations", _, "runs"]:
                 return self.runs(query)
             case ["organizations", _, "runs", run_id]:
                 return self.run(run_id, query)
+            case ["organizations", _, "runs", run_id, "tasks"]:
+                return self.tasks_of(run_id, query)
             case ["organizations", _, name] if name in LISTS:
                 return self.list_of(LISTS[name], query)
         raise Refused(404, {"error": True, "message": "Endpoint not found", "code": "ENDPOINT_NOT_FOUND"})
@@ -137,10 +137,27 @@ class Routes:
 
     def run(self, run_id: str, query: Query) -> object:
         """One run, archived or not."""
+        run = self.found(run_id)
+        return {"data": self.wire.run(run, _csv(query.get("with")), with_values=query.get("form_fields_values") == "true")}
+
+    def found(self, run_id: str) -> Run:
+        """A run, or the answer that there is none."""
         run = self.world.runs_by_id.get(run_id)
         if run is None:
             raise Refused(404, {"error": True, "message": "Not found", "code": "RESOURCE_NOT_FOUND"})
-        return {"data": self.wire.run(run, _csv(query.get("with")), with_values=query.get("form_fields_values") == "true")}
+        return run
+
+    def tasks_of(self, run_id: str, query: Query) -> object:
+        """The tasks of one run, archived or not: by position, unless ``sort`` names a deadline."""
+        self.found(run_id)
+        one = LISTS["tasks"]
+        chosen = [task for task in one.select(self.world, {**query, "archived": "true"}) if task.run and task.run.id == run_id]
+        if "deadline" not in query.get("sort", ""):
+            chosen.sort(key=lambda task: task.task.position, reverse=query.get("sort") == "-position")
+        return self.envelope(
+            chosen, lambda task: one.body(self.wire, task, query), query,
+            route=f"runs/{run_id}/tasks", default_size=one.default_size, cap=one.cap,
+        )  # fmt: skip
 
     def runs(self, query: Query) -> object:
         """The list of runs."""

@@ -87,6 +87,24 @@ def test_users_agree() -> None:
         assert number(user.country.id if user.country else None) == fact.country_id
 
 
+def test_tasks_agree() -> None:
+    with Sandbox(World(4, 20)) as sandbox:
+        sdk, world = client(sandbox), sandbox.world
+        found = {run.id: sdk.get_tasks_for_process(sandbox.org_id, run.id, with_="summary").data for run in world.runs}
+        by_default = sandbox.routes.answer(["organizations", sandbox.org_id, "runs", world.runs[0].id, "tasks"], {})
+    facts = {one.task.id: one for one in world.tasks if one.run is not None}
+    assert sorted(task.id for tasks in found.values() for task in tasks) == sorted(facts)
+    assert by_default["meta"]["pagination"]["per_page"] == 10
+    for run in world.runs:
+        assert [number(task.position) for task in found[run.id]] == [task.position for task in run.tasks]
+        for task in found[run.id]:
+            fact = facts[task.id]
+            assert (task.title, task.status, task.run_id) == (fact.task.title, fact.task.status, run.id)
+            assert (number(task.starter_id), number(task.completer_id)) == (fact.starter_id, fact.completer_id)
+            owners = [] if task.owners is None else [number(user) for user in task.owners.users or ()]
+            assert owners == list(fact.task.users)
+
+
 def test_tags_agree() -> None:
     with Sandbox(World(4, 1)) as sandbox:
         sdk = client(sandbox)
