@@ -29,6 +29,7 @@ from tallyfy_frames.errors import (
     TallyfyFramesError,
     UsageError,
 )
+from tallyfy_frames.settings import Settings
 from tallyfy_frames.sinks import atomic
 from tallyfy_frames.sinks.formats import Format
 from tallyfy_frames.voice import LogFormat, Voice, printable
@@ -37,11 +38,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tallyfy_frames.report import LoadReport
-    from tallyfy_frames.settings import Settings
 
-# Typer's own tracebacks would show local variables; ours are errors with a message, or bugs with a plain traceback.
 SHOWN_MAX: Final = 10  # rows listed in a warning
 
+# Typer's own tracebacks would show local variables; ours are errors with a message, or bugs with a plain traceback.
 app = typer.Typer(
     name="tallyfy-frames",
     help="Tallyfy's processes as typed tables: load, snapshot, look.",
@@ -59,7 +59,9 @@ InvalidOption = Annotated[
 WaitOption = Annotated[
     float | None,
     typer.Option(
-        "--max-wait-s", help="Seconds to wait, at most, when the API says to (429). Default: 120.", show_default=False
+        "--max-wait-s",
+        help=f"Seconds to wait, at most, when the API says to (429). Default: {Settings.max_wait_s:g}.",
+        show_default=False,
     ),
 ]
 PaceOption = Annotated[
@@ -113,8 +115,6 @@ def put_out(data: bytes) -> None:
 
 def settings_with(**given: float | None) -> Settings:
     """Those of the environment, but for what the command line gives."""
-    from tallyfy_frames.settings import Settings  # noqa: PLC0415 - only where the API is asked
-
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return dataclasses.replace(Settings.from_env(), **changes)
 

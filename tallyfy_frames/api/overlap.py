@@ -62,7 +62,7 @@ class Overlapping:
         self.total_at_start: int | None = None
         self.back_keys: frozenset[bytes] = frozenset()  # of the rows at its back
         self.back_shown: set[bytes] = set()  # those of them that windows showed, too
-        self.back_low = self.back_high = INFINITY
+        self.back_low = INFINITY
         # Planning.
         self.aim = Aim()
         self.total: int | None = None  # as stated last
@@ -305,7 +305,7 @@ class Overlapping:
         if ask.sort == self._back_sort:
             at = Place(INFINITY if self.total is None else self.total - len(answer.keys), ask.number)
             self._add(ask, Span(low, INFINITY, at, at))
-            self.back_low, self.back_high = min(self.back_low, low), min(self.back_high, high)
+            self.back_low = min(self.back_low, low)
             return
         if self.still and len(answer.keys) < min(ask.per_page, (self.total_at_start or 0) - start):
             self.still = False  # part of a page is no page

@@ -130,6 +130,20 @@ class Listing:
     contradictions: Mapping[str, pl.Expr] = field(default_factory=dict)  # by parameter; true where a row contradicts it
 
 
+def with_archived(shown: Listing, archived: str | None) -> tuple[Listing, ...]:
+    """``shown``, the same of archived rows (``"only"``), or both (``"include"``): the API hides those in every other list."""
+    hidden = Listing(
+        {**shown.params, "archived": "only"}, {**shown.contradictions, "archived": pl.col("archived_at").is_null()}
+    )
+    return {None: (shown,), "only": (hidden,), "include": (shown, hidden)}[archived]
+
+
+def one_of(name: str, value: str | None, words: Sequence[str]) -> None:
+    """``FilterError`` for a word that this filter does not have; where that is not known, it is the API's to say."""
+    if value is not None and value not in words:
+        raise FilterError(f"{name}={value!r} is no value of this filter", hint=f"use {' or '.join(map(repr, words))}")
+
+
 # Ours to set, never a caller's filter, and where to set it instead.
 RESERVED: Final = {
     "page": "pages are walked for you; limit= takes the first rows",

@@ -7,8 +7,7 @@ from typing import Annotated, Final
 
 import polars as pl
 
-from tallyfy_frames.errors import FilterError
-from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, parameter
+from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, one_of, parameter
 
 KINDS: Final = ("checklist", "run")
 
@@ -23,8 +22,7 @@ class FolderFilters(Filters):
     def __post_init__(self) -> None:
         """Refuse a kind that the API would take for ``checklist``."""
         super().__post_init__()
-        if self.folder_type not in {None, *KINDS}:
-            raise FilterError(f"folder_type={self.folder_type!r}", hint=f"use {' or '.join(map(repr, KINDS))}")
+        one_of("folder_type", self.folder_type, KINDS)
 
     def listings(self) -> tuple[Listing, ...]:
         """A list for each kind: the API takes no word for both, and means ``checklist`` without one."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, ClassVar, Final
 
 import polars as pl
 
 from tallyfy_frames.errors import FilterError, warn
-from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, Value, column, parameter
+from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, Value, column, one_of, parameter, with_archived
 
 STATUS_WORDS: Final = ("active", "complete", "problem", "issue", "improvement", "delayed", "starred")
 # Wrong for runs, though other routes, the app or other clients use them.
@@ -67,8 +68,8 @@ class RunFilters(Filters):
         for owner in self.owners or ():
             if not (str(owner).isascii() and str(owner).isdecimal()):
                 raise FilterError(f"owners must be user ids, not {owner!r}", hint="the table users has them: column id")
-        _one_of("archived", self.archived, ("only", "include"))
-        _one_of("task_status", self.task_status, ("all", "in-progress", "completed"))
+        one_of("archived", self.archived, ("only", "include"))
+        one_of("task_status", self.task_status, ("all", "in-progress", "completed"))
 
     def listings(self) -> tuple[Listing, ...]:
         """One list per status word, for the default list and, if asked for, the archived one."""
@@ -78,16 +79,10 @@ class RunFilters(Filters):
         signs: dict[str, pl.Expr] = {
             name: pl.col(name).ne(params[name]) for name in ("checklist_id", "type", "starred") if name in params
         }  # a null shows nothing: such rows do not count
-        lists = []
-        for archived in {None: (None,), "only": ("only",), "include": (None, "only")}[self.archived]:
-            for word in self.status or (None,):
-                listed, shown = dict(params), dict(signs)
-                if word is not None:
-                    listed["status"], shown["status"] = word, _impossible(word)
-                if archived is not None:
-                    listed["archived"], shown["archived"] = archived, pl.col("archived_at").is_null()
-                lists.append(Listing(listed, shown))
-        return tuple(lists)
+        lists = [Listing(params, signs)]
+        if self.status is not None:
+            lists = [Listing({**params, "status": word}, {**signs, "status": _impossible(word)}) for word in self.status]
+        return tuple(chain.from_iterable(zip(*(with_archived(one, self.archived) for one in lists), strict=True)))
 
 
 def _known(name: str, value: str | None, words: Sequence[str]) -> None:
@@ -97,11 +92,6 @@ def _known(name: str, value: str | None, words: Sequence[str]) -> None:
     if value.lower() in words:
         raise FilterError(f"no {name} filter {value!r}", hint=f"did you mean {value.lower()!r}?")
     warn(f"{name} {value!r} is in no documentation ({', '.join(words)} are); if the API ignores it, the read fails")
-
-
-def _one_of(name: str, value: str | None, words: Sequence[str]) -> None:
-    if value is not None and value not in words:
-        raise FilterError(f"{name}={value!r} is no value of this filter", hint=f"use {' or '.join(map(repr, words))}")
 
 
 def _impossible(word: str) -> pl.Expr:

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Final
 import polars as pl
 
 from tallyfy_frames.errors import FilterError, warn
-from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, parameter
+from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, one_of, parameter, with_archived
 
 STATUS_WORDS: Final = ("active", "complete", "incomplete", "inprogress", "overdue", "due_soon", "hasproblem")
 DAY: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -52,8 +52,7 @@ class TaskFilters(Filters):
             if self.status == "completed":
                 raise FilterError("tasks have no status filter 'completed'", hint="use 'complete'; the column says completed")
             warn(f"status {self.status!r} is in no documentation ({', '.join(STATUS_WORDS)} are); the API may ignore it")
-        if self.archived not in {None, "only", "include"}:
-            raise FilterError(f"archived={self.archived!r} is no value of this filter", hint="use 'only' or 'include'")
+        one_of("archived", self.archived, ("only", "include"))
         for name in DAYS:
             if not re.fullmatch(DAY, getattr(self, name) or "2031-01-01"):
                 raise FilterError(f"{name} must be a day, not {getattr(self, name)!r}", hint="write YYYY-MM-DD")
@@ -69,9 +68,7 @@ class TaskFilters(Filters):
         signs = {} if self.is_oneoff is None else {"is_oneoff": pl.col("is_oneoff_task").ne(self.is_oneoff)}
         if self.status == "complete":
             signs["status"] = pl.col("status").is_in(["active", "in-progress", "not-started"])
-        shown = Listing(params, signs)
-        archived = Listing({**params, "archived": "only"}, {**signs, "archived": pl.col("archived_at").is_null()})
-        return {None: (shown,), "only": (archived,), "include": (shown, archived)}[self.archived]
+        return with_archived(Listing(params, signs), self.archived)
 
 
 class Tasks(Rows):

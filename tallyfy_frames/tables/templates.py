@@ -8,8 +8,7 @@ from typing import Annotated, ClassVar
 
 import polars as pl
 
-from tallyfy_frames.errors import FilterError
-from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, parameter
+from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, one_of, parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +29,7 @@ class TemplateFilters(Filters):
     def __post_init__(self) -> None:
         """Refuse what sources disagree on."""
         super().__post_init__()
-        if self.archived not in {None, "only", "include"}:
-            raise FilterError(f"archived={self.archived!r} is no value of this filter", hint="use 'only' or 'include'")
+        one_of("archived", self.archived, ("only", "include"))
 
     def listings(self) -> tuple[Listing, ...]:
         """The default list, and, if asked for, that of the archived ones."""
