@@ -238,7 +238,7 @@ def _load(  # noqa: PLR0913 - the options of the command
         )  # fmt: skip
         if report.rows_quarantined:
             voice.say("warning", f"{report.rows_quarantined} rows broke the contract and were left out")
-            for key, reasons, _row in report.quarantined.head(SHOWN_MAX).iter_rows() if report.quarantined is not None else ():
+            for _, key, reasons, _ in report.quarantined.head(SHOWN_MAX).iter_rows() if report.quarantined is not None else ():
                 voice.say("warning", f"  left out: {key}: {', '.join(reasons)}")
         _put(frame, name, form, output, raw_csv=raw_csv)
         summary(voice, report)

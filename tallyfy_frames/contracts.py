@@ -33,7 +33,7 @@ def contract(table: Table) -> dict[str, Any]:
         "title": table.name,
         "description": table.about,
         "x-contract-version": CONTRACT_VERSION,
-        "x-key": [table.key],
+        "x-key": [*table.key],
         "type": "object",
         "properties": {column.name: _property(column) for column in table.columns},
         "required": [column.name for column in table.columns],
@@ -58,6 +58,8 @@ def _property(column: Column) -> dict[str, Any]:
         "x-unit": column.unit,
         "x-source": list(column.sources) or None,
         "x-words-seen": list(column.words) or None,
+        "x-personal": column.personal or None,
+        "x-refers": column.refers,
     }
     return facts | {name: value for name, value in told.items() if value is not None}
 
@@ -83,14 +85,17 @@ def dictionary(table: Table) -> str:
     lines = [
         f"## {table.name}",
         "",
-        f"{table.about} Route: `{table.path}`. Key: `{table.key}`.",
+        f"{table.about} Route: `{table.path}`. Key: {', '.join(f'`{name}`' for name in table.key)}.",
         "",
         "| column | type | null | unit | class | source | meaning |",
         "|---|---|---|---|---|---|---|",
     ]
     for column in table.columns:
         bounds = [f"{sign} {bound:g}" for sign, bound in (("≥", column.ge), ("≤", column.le)) if bound is not None]
-        notes = [column.about, *bounds, *([f"seen: {', '.join(column.words)}"] if column.words else [])]
+        notes = [column.about, *bounds]
+        notes += [f"seen: {', '.join(column.words)}"] if column.words else []
+        notes += [f"to be found in `{column.refers}`"] if column.refers else []
+        notes += ["personal"] if column.personal else []
         cells = [
             f"`{column.name}`", _type_name(column.dtype), "yes" if column.nullable else "never", column.unit or "", column.kind,
             ", ".join(f"`{source}`" for source in column.sources), "; ".join(notes),

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from typing import Any, Final, Protocol
 
-import msgspec
 import polars as pl
 
+from tallyfy_frames import tables
 from tallyfy_frames.api import protocol
 from tallyfy_frames.api.flight import fly
 from tallyfy_frames.api.ids import Ids
@@ -27,17 +28,22 @@ from tallyfy_frames.errors import AuthError, FilterError, IncompleteRead, NotFou
 from tallyfy_frames.frames.cells import Cells
 from tallyfy_frames.frames.decode import decode, decode_body
 from tallyfy_frames.frames.flatten import flatten
-from tallyfy_frames.frames.validate import Breach, OnInvalid, validate
+from tallyfy_frames.frames.parts import make
+from tallyfy_frames.frames.privacy import Privacy
+from tallyfy_frames.frames.validate import Breach, Checked, OnInvalid, key_text, validate
+from tallyfy_frames.landing import Batch, Inside, Landing
 from tallyfy_frames.progress import ProgressOption, listening
 from tallyfy_frames.report import LoadReport, ProgressEvent
 from tallyfy_frames.settings import Settings
-from tallyfy_frames.tables._table import Filters, Listing, Table
+from tallyfy_frames.tables._table import Column, Filters, Listing, Table
 
 # Rows shaped and checked together: the first page alone, to fail early, then ever more.
 BATCH_ROWS: Final = (1, 1_000, 4_000)
 PROOFS: Final = ("still", "counted", "seen")  # from the one that assumes most
 
-QUARANTINE_SCHEMA: Final = pl.Schema([("id", pl.String()), ("reasons", pl.List(pl.String())), ("row", pl.String())])
+QUARANTINE_SCHEMA: Final = pl.Schema(
+    [("table", pl.String()), ("id", pl.String()), ("reasons", pl.List(pl.String())), ("row", pl.String())]
+)
 
 
 class Kept(Protocol):
@@ -71,96 +77,65 @@ def token_user(settings: Settings) -> int | None:
     return int(user) if isinstance(user, int | str) and str(user).isdecimal() else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Landing:
-    """An answer once it is here: its rows as cells, and what the columns of provenance need."""
-
-    stated: Stated
-    received_at: datetime
-    cells: Cells
-
-    def taken(self, rows: Sequence[int]) -> _Landing:
-        """Only these rows."""
-        return self if len(rows) == self.cells.height else replace(self, cells=self.cells.taken(rows))
-
-    def packed(self, answer: Answer) -> bytes:
-        """Everything, as bytes. Secrets are masked in cells."""
-        facts = (astuple(self.stated), self.received_at, answer.keys, answer.moments, answer.total, answer.per_page)
-        return msgspec.msgpack.encode((facts, self.cells.packed()))
-
-    @classmethod
-    def unpacked(cls, data: bytes) -> tuple[Answer, _Landing]:
-        """What :meth:`packed` packed."""
-        (stated, received_at, keys, moments, total, per_page), cells = msgspec.msgpack.decode(data, type=_PACKED)
-        return Answer(keys, moments, total, per_page), cls(Stated(*stated), received_at, Cells.unpacked(cells))
-
-
-_PACKED: Final = tuple[tuple[tuple[int | None, ...], datetime, list[bytes], list[float | None], int | None, int | None], bytes]
-
-
-@dataclass
-class _Batch:
-    """Answers that wait to be shaped together."""
-
-    landings: list[_Landing] = field(default_factory=list)
-    height: int = 0
-
-    def add(self, landing: _Landing) -> None:
-        self.landings.append(landing)
-        self.height += landing.cells.height
-
-    def provenance(self, org_id: str) -> list[tuple[dict[str, Any], int]]:
-        """The columns that say where rows came from: the same for all rows of an answer, and how many those are."""
-        return [
-            (
-                {f"pagination_{name}": getattr(landing.stated, name) for name in Stated.__slots__}
-                | {"organization_id": org_id, "loaded_at": landing.received_at},
-                landing.cells.height,
-            )
-            for landing in self.landings
-        ]
-
-
 @dataclass
 class Job:
-    """One load, while it runs: its ``report`` is filled in place."""
+    """One list that is read, while it is: its ``report`` is filled in place, for the first of ``makes``."""
 
-    spec: Table
+    spec: Table  # the list
     wanted: Filters
     settings: Settings
     report: LoadReport
+    makes: Sequence[Table] = ()  # the tables made of it: of its rows, or of what stands inside them; none: of its rows
     on_invalid: OnInvalid = "raise"
     limit: int | None = None
     since: datetime | None = None
     allow_incomplete: bool = False
     kept: Kept | None = None
+    privacy: Privacy = field(default_factory=Privacy)
+    reveal: Collection[str] = ()  # secret columns that are wanted all the same
     walks: list[Walk] = field(default_factory=list)
     ids: Ids = field(default_factory=Ids)
     again: int = 0  # rows that came again
     coerced: Counter[str] = field(default_factory=Counter)
     nulled: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
-    set_aside: list[tuple[str | None, list[str], str]] = field(default_factory=list)
+    set_aside: list[tuple[str, str | None, list[str], str]] = field(default_factory=list)
+    seen_rows: int = 0  # of the list
+    gone: list[str] = field(default_factory=list)  # of a table with ``each``: what had no list any more
     incomplete: IncompleteRead | None = None
 
-    def run(self, progress: ProgressOption) -> Generator[pl.DataFrame]:
-        """Read every listing in turn; a row that several of them hold comes once."""
-        report, spec = self.report, self.spec
+    def __post_init__(self) -> None:
+        """Which columns each table has, and what of the list's rows the parts are made of."""
+        self.makes = self.makes or (self.spec,)
+        self.parts = [table for table in self.makes if table.part is not None]
+        keys = dict.fromkeys(key for table in self.parts if table.part for key in table.part.keys)
+        self.included = [Column(f"with {key}", pl.Null(), (key,), "included", "provenance", None, "", nullable=True,
+                                unique=False, ge=None, le=None, words=()) for key in keys]  # fmt: skip
+        self.columns = {table.name: _shown(table.columns, self.reveal) for table in (self.spec, *self.parts)}
+        self.wire = self.columns[self.spec.name]
+        if self.included:
+            self.wire = (*self.wire, *self.included)
+
+    def run(self, progress: ProgressOption) -> Generator[tuple[str, pl.DataFrame]]:
+        """Read every listing in turn: tables by name, in frames. A row that several listings hold comes once."""
+        report = self.report
         report.clear()
-        report.table = spec.name
+        report.table = self.makes[0].name
         report.started_at = datetime.now(UTC) if self.kept is None else self.kept.began_at
         began_s = time.monotonic()
         with Client(self.settings) as client, listening(progress) as tell:
             try:
-                for name, listing, had_rows in self.sequence(client):
-                    for frame in self.read(client, name, listing, had_rows=had_rows):
+                for name, frame in self.frames(client):
+                    if name == report.table:
                         report.rows += frame.height
-                        self.account(client)
-                        tell(self.event(began_s))
-                        yield frame
+                    else:
+                        report.parts[name] = report.parts.get(name, 0) + frame.height
+                    self.account(client)
+                    tell(self.event(began_s))
+                    yield name, frame
                 report.complete = self.incomplete is None
                 proofs = [walk.proof for walk in self.walks if walk.proof is not None]
-                report.proof = min(proofs, key=PROOFS.index) if report.complete else None
+                report.proof = min(proofs, key=PROOFS.index, default="seen") if report.complete else None
                 self.account(client)
                 tell(self.event(began_s, done=True))
             finally:
@@ -169,7 +144,34 @@ class Job:
                 report.finished_at = datetime.now(UTC)
         if self.unknown:
             names = ", ".join(sorted(self.unknown)[:20])
-            warn(f"{spec.name}: keys that no column knows are kept in 'extra': {names}")
+            warn(f"{report.table}: keys that no column knows are kept in 'extra': {names}")
+        if self.gone:
+            what = (
+                f"{report.table}: the API has no list for {len(self.gone)} of the {self.spec.each} (archived, or deleted since)"
+            )
+            warn(f"{what}: {', '.join(self.gone[:3])}")
+
+    def frames(self, client: Client) -> Iterator[tuple[str, pl.DataFrame]]:
+        """The same, without what surrounds it."""
+        for name, listing, had_rows in self.sequence(client):
+            try:
+                yield from self.read(client, name, listing, had_rows=had_rows)
+            except NotFound:
+                if listing.each is None or not isinstance(self.wanted.parents(), Mapping):
+                    raise
+                self.gone.append(listing.each)
+
+    def each(self, client: Client) -> Iterator[str]:
+        """The keys of the rows for each of which there is a list."""
+        assert self.spec.each is not None  # noqa: S101 - asked for where there are such
+        parents, chosen = tables.get(self.spec.each), self.wanted.parents()
+        if not isinstance(chosen, Mapping):
+            yield from chosen
+            return
+        job = Job(parents, parents.filters.parse(chosen), self.settings, LoadReport(), on_invalid="null", kept=self.kept)
+        keys = [key for _, frame in job.frames(client) for key in frame[parents.key[0]]]
+        self.walks += job.walks
+        yield from keys
 
     def sequence(self, client: Client) -> Iterator[tuple[str, Listing, bool]]:
         """The listings in the order to read them, each under a name of its own; and whether it just had rows.
@@ -180,8 +182,12 @@ class Job:
         comes after. The longest list comes last, since it is read only once.
         """
         listings = self.wanted.listings()
-        if len(listings) == 1:
-            yield "list", listings[0], False
+        if self.spec.each is not None:
+            for key in self.each(client):
+                yield from ((f"of {key}", replace(listing, each=key), False) for listing in listings)
+            return
+        if len(listings) == 1 or self.wanted.disjoint:
+            yield from ((f"list {n}" if n else "list", listing, False) for n, listing in enumerate(listings))
             return
         sizes = [self.size(client, f"size {n}", listing) for n, listing in enumerate(listings)]
         order = sorted(range(len(listings)), key=lambda n: sizes[n])
@@ -194,7 +200,7 @@ class Job:
         answer, _ = self.fetch(client, name, listing, Ask(1, 1, 1, None))
         return max(len(answer.keys), answer.total or 0)
 
-    def read(self, client: Client, name: str, listing: Listing, *, had_rows: bool) -> Iterator[pl.DataFrame]:
+    def read(self, client: Client, name: str, listing: Listing, *, had_rows: bool) -> Iterator[tuple[str, pl.DataFrame]]:
         """The valid frames of one listing."""
         plan = Plan(
             per_page=self.settings.page_size,
@@ -207,9 +213,9 @@ class Job:
         )
         walk = Walk(plan)
         self.walks.append(walk)
-        batch, sizes = _Batch(), iter(BATCH_ROWS)
+        batch, sizes = Batch(), iter(BATCH_ROWS)
         batch_rows = next(sizes)
-        found: list[tuple[_Landing, Sequence[int], Answer]] = []  # with ``limit``: which rows are the first shows at the end
+        found: list[tuple[Landing, Sequence[int], Answer]] = []  # with ``limit``: which rows are the first shows at the end
         landed = fly(
             walk,
             lambda ask: self.fetch(client, name, listing, ask),
@@ -219,15 +225,15 @@ class Job:
         try:
             for ask, answer, landing in landed:
                 if ask.number == 1 and len(self.walks) > 1:  # rows of another list show, too, whether the filter was ignored
-                    self.check_heeded(self.flat(_Batch([landing], landing.cells.height))[0], listing)
+                    self.check_heeded(self.flat(Batch([landing], landing.cells.height), self.spec)[0], listing)
                 fresh = self.fresh(answer, landing)
                 if self.limit is not None:
                     found.append((landing, fresh, answer))
                     continue
                 batch.add(landing.taken(fresh))
-                if batch.height >= batch_rows:
+                if batch.all_rows >= batch_rows:
                     yield from self.shape(batch, listing)
-                    batch, batch_rows = _Batch(), next(sizes, batch_rows)
+                    batch, batch_rows = Batch(), next(sizes, batch_rows)
         except IncompleteRead as incomplete:
             if not self.allow_incomplete:
                 yield from self.shape(batch, listing)  # a row that breaks the contract says more than the count it upset
@@ -239,7 +245,7 @@ class Job:
             batch.add(landing)
         yield from self.shape(batch, listing)
 
-    def fresh(self, answer: Answer, landing: _Landing) -> list[int]:
+    def fresh(self, answer: Answer, landing: Landing) -> list[int]:
         """The rows that are new, and not older than wanted. What should be an instant and is none stays: a contract says so."""
         wanted: Sequence[int] = range(len(answer.keys))
         if self.since is not None and self.spec.order is not None:
@@ -252,7 +258,7 @@ class Job:
         self.again += len(wanted) - len(fresh)
         return fresh
 
-    def first(self, found: Sequence[tuple[_Landing, Sequence[int], Answer]], walk: Walk) -> Iterator[_Landing]:
+    def first(self, found: Sequence[tuple[Landing, Sequence[int], Answer]], walk: Walk) -> Iterator[Landing]:
         """With ``limit``: the rows that are wanted; all that came, where the walk knows no order."""
         plan, chosen = walk.plan, walk.chosen
         places = [(landing, row, answer) for landing, rows, answer in found for row in rows]
@@ -262,21 +268,19 @@ class Job:
         elif plan.order is not None:
             places.sort(key=lambda place: place[2].moments[place[1]] or 0.0, reverse=plan.sort != plan.order)
             places = places[: plan.limit]
-        wanted: dict[int, tuple[_Landing, list[int]]] = {}
+        wanted: dict[int, tuple[Landing, list[int]]] = {}
         for landing, row, _ in places:
             wanted.setdefault(id(landing), (landing, []))[1].append(row)
         for landing, rows in wanted.values():
             yield landing.taken(sorted(rows))
 
-    def fetch(self, client: Client, name: str, listing: Listing, ask: Ask) -> tuple[Answer, _Landing]:
+    def fetch(self, client: Client, name: str, listing: Listing, ask: Ask) -> tuple[Answer, Landing]:
         """One page of a listing, from an earlier attempt or from the API. Runs in several threads."""
-        path = protocol.organization(self.settings.org_id, self.spec.path)
-        sort = None if ask.sort is None else self.spec.sort_words.get(ask.sort, ask.sort)
-        request = protocol.list_request(path, listing.params, page=ask.page, per_page=ask.per_page, sort=sort)
+        request = self.request(listing, ask)
         key = f"{name}: {request.target}"
         data = None if self.kept is None else self.kept.take(key)
         if data is not None:
-            return _Landing.unpacked(data)
+            return Landing.unpacked(data)
         if self.kept is None:
             return self.ask(client, request, ask)
         with self.kept.asking():
@@ -284,20 +288,30 @@ class Job:
             self.kept.put(key, landing.packed(answer))
         return answer, landing
 
-    def ask(self, client: Client, request: protocol.Request, ask: Ask) -> tuple[Answer, _Landing]:
+    def request(self, listing: Listing, ask: Ask) -> protocol.Request:
+        """What asks for one page, and for all that the parts are made of."""
+        path = [str(listing.each) if part == "{}" else part for part in self.spec.path.split("/")]
+        parts = [table.part for table in self.parts if table.part]
+        params = {name: value for part in parts for name, value in part.params.items()}
+        wanted = listing.including(params, chain.from_iterable(part.includes for part in parts))
+        sort = None if ask.sort is None else self.spec.sort_words.get(ask.sort, ask.sort)
+        place = protocol.organization(self.settings.org_id, *path)
+        return protocol.list_request(place, wanted.params, page=ask.page, per_page=ask.per_page, sort=sort)
+
+    def ask(self, client: Client, request: protocol.Request, ask: Ask) -> tuple[Answer, Landing]:
         """One page from the API."""
 
-        def read(asked: protocol.Request, reply: protocol.Reply) -> tuple[Answer, _Landing]:
+        def read(asked: protocol.Request, reply: protocol.Reply) -> tuple[Answer, Landing]:
             now, rows = datetime.now(UTC), None
-            known = decode_body(reply.body, self.spec.columns, protocol.number)
-            if known is not None and None not in known[0].columns[self.spec.key]:
+            known = decode_body(reply.body, self.wire, protocol.number)
+            if known is not None and None not in known[0].columns[self.spec.key[0]]:
                 cells, stated = known[0], protocol.read_stated(known[1])
             else:
                 page = protocol.read_page(asked, reply, page=ask.page)
-                cells, stated, rows = decode(page.rows, self.spec.columns), page.stated, page.rows
+                cells, stated, rows = decode(page.rows, self.wire), page.stated, page.rows
             answer = self.answer(cells, stated, rows)
             protocol.judge(asked, stated, answer.keys, page=ask.page)
-            return answer, _Landing(stated, now, cells)
+            return answer, self.landing(stated, now, cells)
 
         if ask.after_pause:
             client.pause()
@@ -306,41 +320,72 @@ class Job:
         except (NotFound, FilterError):
             if ask.page == 1:
                 raise
-            nothing = _Landing(Stated(), datetime.now(UTC), decode((), self.spec.columns))
+            nothing = self.landing(Stated(), datetime.now(UTC), decode((), self.wire))
             return PAST_THE_END, nothing  # there are not so many pages, and the API says so by refusing
+
+    def landing(self, stated: Stated, received_at: datetime, cells: Cells) -> Landing:
+        """An answer as it is kept: the rows inside its rows are rows of their own, and nothing is left that nobody may see."""
+        found = {column.sources[0]: cells.columns.pop(column.name) for column in self.included}
+        keys = cells.columns[self.spec.key[0]]
+        inside: dict[str, Inside] = {}
+        for table in self.parts:
+            assert table.part is not None  # noqa: S101 - that is what makes it one
+            rows, counts = make(table.part, found)
+            own = decode(rows, self.columns[table.name])
+            for column in table.columns:
+                if column.reads == "parent":
+                    own.columns[column.name] = [*chain.from_iterable(map(repeat, keys, counts))]
+                elif column.reads == "place":
+                    own.columns[column.name] = [place for count in counts for place in range(1, count + 1)]
+            inside[table.name] = Inside(self.privacy.applied(own, table.columns), counts)
+        return Landing(stated, received_at, self.privacy.applied(cells, self.spec.columns), inside)
 
     def answer(self, cells: Cells, stated: Stated, rows: Sequence[protocol.Row] | None) -> Answer:
         """What the walk needs to know. A row whose key cannot be read is known by all that it holds."""
-        spec = self.spec
-        found = cells.columns[spec.key]
-        keys = [identity({spec.key: value} if value is not None or rows is None else rows[row], spec.key)
+        key, order = self.spec.key[0], self.spec.order
+        found = cells.columns[key]
+        keys = [identity({key: value} if value is not None or rows is None else rows[row], key)
                 for row, value in enumerate(found)]  # fmt: skip
-        moments = [None] * len(keys) if spec.order is None else [moment(text) for text in cells.columns[spec.order]]
+        moments = [None] * len(keys) if order is None else [moment(text) for text in cells.columns[order]]
         return Answer(keys, moments, stated.total, stated.per_page)
 
-    def shape(self, batch: _Batch, listing: Listing) -> Iterator[pl.DataFrame]:
-        """Rows as they came → one valid frame, if any are left of them."""
+    def shape(self, batch: Batch, listing: Listing) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Rows as they came → a valid frame of each table that has any."""
         if not batch.height:
             return
-        spec = self.spec
-        frame, cells, faults = self.flat(batch)
-        self.coerced += cells.coerced
-        self.unknown += cells.unknown
+        frame, cells, faults = self.flat(batch, self.spec)
         self.check_heeded(frame, listing)
-        checked = validate(frame, spec, faults, on_invalid=self.on_invalid)
-        self.nulled.update(column for _, column, _ in checked.nulled)
-        for row, reasons in checked.set_aside.items():
-            key = frame[spec.key][row]
-            words = [f"{column}: {reason}" for column, reason in reasons]
-            self.set_aside.append((None if key is None else str(key), words, cells.row_text(row)))
-        if checked.frame.height:
-            yield checked.frame
+        self.seen_rows += frame.height
+        left_out: list[Any] = []  # what stands inside a row goes where that goes
+        for table in self.makes:
+            if table is self.spec:
+                checked = self.checked(table, frame, cells, faults)
+                left_out = frame[self.spec.key[0]].gather([*checked.set_aside]).to_list()
+                valid = checked.frame
+            else:
+                valid = self.checked(table, *self.flat(batch, table)).frame
+                if left_out:
+                    valid = valid.filter(~pl.col(*_parent(table)).is_in(left_out))
+            if valid.height:
+                yield table.name, valid
 
-    def flat(self, batch: _Batch) -> tuple[pl.DataFrame, Cells, list[Breach]]:
+    def checked(self, table: Table, frame: pl.DataFrame, cells: Cells, faults: list[Breach]) -> Checked:
+        """A frame held to its contract; what that took is noted."""
+        prefix = "" if table.name == self.report.table else f"{table.name}."
+        self.coerced.update({f"{prefix}{column}": count for column, count in cells.coerced.items()})
+        self.unknown.update({f"{prefix}{path}": count for path, count in cells.unknown.items()})
+        checked = validate(frame, table, faults, on_invalid=self.on_invalid)
+        self.nulled.update(f"{prefix}{column}" for _, column, _ in checked.nulled)
+        for row, reasons in checked.set_aside.items():
+            words = [f"{column}: {reason}" for column, reason in reasons]
+            self.set_aside.append((table.name, key_text(frame, table, row), words, cells.row_text(row)))
+        return checked
+
+    def flat(self, batch: Batch, table: Table) -> tuple[pl.DataFrame, Cells, list[Breach]]:
         """Rows as they came → a flat frame, how they were read, and the cells that could not be."""
-        columns = self.spec.columns
-        cells = Cells.joined([landing.cells for landing in batch.landings])
-        frame, unreadable = flatten(cells, columns, batch.provenance(self.settings.org_id))
+        part = None if table is self.spec else table.name
+        cells = batch.cells(part)
+        frame, unreadable = flatten(cells, table.columns, batch.provenance(part, self.settings.org_id))
         faults = [(fault.row, fault.column, fault.reason) for fault in cells.faults]
         return frame, cells, faults + [(row, column, "text that is no instant") for row, column in unreadable]
 
@@ -351,7 +396,7 @@ class Job:
             if found.height:
                 raise FilterError(
                     f"the API ignored {name}={listing.params[name]!r}: rows came that cannot match it",
-                    table=self.spec.name, row=str(found[self.spec.key][0])[:64],
+                    table=self.spec.name, row=str(found[self.spec.key[0]][0])[:64],
                     hint=f"{found.height} of the first {frame.height} rows; leave the filter out and filter the frame",
                 )  # fmt: skip
 
@@ -370,6 +415,7 @@ class Job:
         report.values_nulled = dict(self.nulled)
         report.unknown_keys = dict(self.unknown)
         report.rows_quarantined = len(self.set_aside)
+        report.lists_gone = len(self.gone)
 
     def event(self, began_s: float, *, done: bool = False) -> ProgressEvent:
         """How far this is."""
@@ -379,10 +425,22 @@ class Job:
             total = min(total, self.limit * len(totals))
         return ProgressEvent(
             table=self.spec.name,
-            rows=self.report.rows,
+            rows=self.seen_rows,
             total_rows=total,
             pages=self.report.pages,
             total_pages=None if total is None else -(-total // self.settings.page_size),
             elapsed_s=time.monotonic() - began_s,
             done=done,
         )
+
+
+def _parent(table: Table) -> list[str]:
+    """The column that names the row which rows of this table stand inside."""
+    return [column.name for column in table.columns if column.reads == "parent"]
+
+
+def _shown(columns: tuple[Column, ...], reveal: Collection[str]) -> tuple[Column, ...]:
+    """The columns, those to be revealed as the text they are; the very same ones where there are none."""
+    if not reveal:
+        return columns
+    return tuple(replace(one, reads="text") if one.name in reveal else one for one in columns)

@@ -5,7 +5,8 @@ The signature stands in each function by itself so that ``help()`` and editors s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,12 +14,13 @@ import polars as pl
 
 from tallyfy_frames import tables
 from tallyfy_frames.errors import FilterError, PaginationError, UsageError
+from tallyfy_frames.frames.privacy import MODES, Mode, Privacy
 from tallyfy_frames.frames.validate import ON_INVALID, OnInvalid
 from tallyfy_frames.pipeline import Job
 from tallyfy_frames.progress import ProgressOption
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
-from tallyfy_frames.tables._table import Filters
+from tallyfy_frames.tables._table import Filters, Table
 
 
 def load(  # noqa: PLR0913 - the public face
@@ -32,6 +34,8 @@ def load(  # noqa: PLR0913 - the public face
     progress: ProgressOption = None,
     report: LoadReport | None = None,
     allow_incomplete: bool = False,
+    privacy: Mode = "keep",
+    reveal: Collection[str] = (),
 ) -> pl.DataFrame:
     """All rows of ``table`` that match, as one frame with the table's fixed columns; zero rows have them, too.
 
@@ -43,6 +47,13 @@ def load(  # noqa: PLR0913 - the public face
     ``on_invalid``: ``"raise"`` fails on a value that breaks the contract (pages are checked in growing batches), ``"null"``
     makes such values null, ``"quarantine"`` sets their rows aside in ``report.quarantined``. ``progress``: None shows a bar on
     a terminal, or in Jupyter where ipywidgets is installed, False is silent, a function gets :class:`ProgressEvent`.
+    ``privacy``: ``"hash"`` replaces personal texts by a keyed hash, the same in every table (the key: ``TALLYFY_PRIVACY_KEY``),
+    and drops what is personal and no text; ``"drop"`` drops both. Which columns are personal, the data dictionary says.
+    ``reveal`` names secret columns (a guest's ``link``) that are wanted all the same; otherwise they are masked.
+
+    What stands inside runs (``run_tasks``, ``run_tags`` …) is ordered by run and place; filters, ``limit`` and
+    ``created_since`` choose the runs.
+
     ``report`` is filled in place. ``allow_incomplete`` takes what there is where completeness cannot be shown, and leaves
     ``report.complete`` False.
 
@@ -50,7 +61,10 @@ def load(  # noqa: PLR0913 - the public face
     less than there is; ``ContractError``, ``AuthError``, ``NotFound``, ``RateLimited``, ``ServerError``, ``DecodeError`` as
     their names say.
     """
-    job = _job(table, filters, limit, created_since, settings, on_invalid, progress, report, allow_incomplete=allow_incomplete)
+    job = _job(
+        table, filters, limit, created_since, settings, on_invalid, progress, report, privacy, reveal,
+        allow_incomplete=allow_incomplete,
+    )  # fmt: skip
     return _gathered(job, progress)
 
 
@@ -65,6 +79,8 @@ def iter_table(  # noqa: PLR0913 - as load
     progress: ProgressOption = None,
     report: LoadReport | None = None,
     allow_incomplete: bool = False,
+    privacy: Mode = "keep",
+    reveal: Collection[str] = (),
 ) -> Iterator[pl.DataFrame]:
     """As :func:`load`, in frames of a page or more, while they arrive; nothing is yielded for zero rows.
 
@@ -72,13 +88,16 @@ def iter_table(  # noqa: PLR0913 - as load
     needs ``limit``; with ``limit`` there is one frame. No more is held than what is on its way and one frame (4,000 rows);
     leaving the loop, or closing the iterator, ends the requests.
     """
-    job = _job(table, filters, limit, created_since, settings, on_invalid, progress, report, allow_incomplete=allow_incomplete)
+    job = _job(
+        table, filters, limit, created_since, settings, on_invalid, progress, report, privacy, reveal,
+        allow_incomplete=allow_incomplete,
+    )  # fmt: skip
     if limit is not None:  # which rows are the first is known once all that could be are there
         return (frame for frame in _later(job, progress) if frame.height)
     sort = getattr(job.wanted, "sort", None)
     if sort not in {None, job.spec.order}:
         raise FilterError("a stream comes oldest first", hint=f"without limit, sort={sort!r} needs load_{table}")
-    return job.run(progress)
+    return _streamed(job, progress)
 
 
 def load_runs(  # noqa: PLR0913 - the public face
@@ -91,6 +110,7 @@ def load_runs(  # noqa: PLR0913 - the public face
     progress: ProgressOption = None,
     report: LoadReport | None = None,
     allow_incomplete: bool = False,
+    privacy: Mode = "keep",
 ) -> pl.DataFrame:
     """Every run that matches, once, as one frame with the fixed columns of the data dictionary; or an error.
 
@@ -108,6 +128,7 @@ def load_runs(  # noqa: PLR0913 - the public face
             gets each ``ProgressEvent``.
         report: a ``LoadReport``, filled in place: rows, requests, values read from another shape, how complete it is proven.
         allow_incomplete: take what there is where completeness cannot be shown; ``report.complete`` is then False.
+        privacy: ``"keep"``, ``"hash"`` or ``"drop"`` personal data; see :func:`load`.
 
     Raises:
         FilterError: before anything is sent, where a filter cannot be right; or when the API refused or ignored one.
@@ -119,7 +140,7 @@ def load_runs(  # noqa: PLR0913 - the public face
     """
     return load(
         "runs", filters, limit=limit, created_since=created_since, settings=settings, on_invalid=on_invalid,
-        progress=progress, report=report, allow_incomplete=allow_incomplete,
+        progress=progress, report=report, allow_incomplete=allow_incomplete, privacy=privacy,
     )  # fmt: skip
 
 
@@ -133,11 +154,12 @@ def iter_runs(  # noqa: PLR0913 - the public face
     progress: ProgressOption = None,
     report: LoadReport | None = None,
     allow_incomplete: bool = False,
+    privacy: Mode = "keep",
 ) -> Iterator[pl.DataFrame]:
     """As :func:`load_runs`, in frames of a page or more, while they arrive; see :func:`iter_table`."""
     return iter_table(
         "runs", filters, limit=limit, created_since=created_since, settings=settings, on_invalid=on_invalid,
-        progress=progress, report=report, allow_incomplete=allow_incomplete,
+        progress=progress, report=report, allow_incomplete=allow_incomplete, privacy=privacy,
     )  # fmt: skip
 
 
@@ -150,11 +172,14 @@ def _job(  # noqa: PLR0913 - as load
     on_invalid: OnInvalid,
     progress: ProgressOption,
     report: LoadReport | None,
+    privacy: Mode,
+    reveal: Collection[str],
     *,
     allow_incomplete: bool,
 ) -> Job:
     """Every argument, checked before anything is sent."""
-    spec = tables.get(table)
+    made = tables.get(table)
+    spec = tables.listed(made)
     wanted = spec.filters.parse(filters)
     check_arguments(settings, on_invalid, progress, report, allow_incomplete=allow_incomplete)
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
@@ -169,10 +194,29 @@ def _job(  # noqa: PLR0913 - as load
         # The first of each list are known, but not which of those come first: the API may collate texts as it likes.
         what = f"the first by sort={sort!r} of several lists cannot be told"
         raise UsageError(what, hint="ask for one list (one status, no archived='include'), or leave limit out")
+    if made is not spec and limit is None and sort is not None:
+        raise FilterError(f"sort={sort!r} is an order of {spec.name}", hint=f"sort {made.name} once they are loaded")
+    if privacy != "keep" and sort is not None and spec.personal(sort.removeprefix("-")):
+        raise FilterError(f"sort={sort!r} is by personal data, which privacy={privacy!r} takes away")
+    if not isinstance(reveal, Collection) or isinstance(reveal, str):
+        raise UsageError("reveal must be a list of columns", hint="reveal=['link']")
+    secret = [column.name for column in made.columns if column.reads == "secret"]
+    for name in reveal:
+        if name not in secret:
+            hint = f"its secret columns are {', '.join(secret)}" if secret else "it has no secret columns"
+            raise UsageError(f"{name!r} is no secret column of {made.name}", hint=hint)
+    settings = settings or Settings.from_env()
     return Job(
-        spec, wanted, settings or Settings.from_env(), LoadReport() if report is None else report, on_invalid, limit, since,
-        allow_incomplete=allow_incomplete,
+        spec, wanted, settings, LoadReport() if report is None else report, (made,), on_invalid, limit, since,
+        allow_incomplete=allow_incomplete, privacy=privacy_of(privacy, settings), reveal=frozenset(reveal),
     )  # fmt: skip
+
+
+def privacy_of(mode: Mode, settings: Settings) -> Privacy:
+    """What is to become of personal data; ``SettingsError`` without the key that a hash needs."""
+    if mode not in MODES:
+        raise UsageError(f"privacy={mode!r}", hint=f"use {' or '.join(map(repr, MODES))}")
+    return Privacy(mode, settings.hashing_key() if mode == "hash" else b"")
 
 
 def check_arguments(settings: object, on_invalid: object, progress: object, report: object, **flags: object) -> None:
@@ -190,25 +234,48 @@ def check_arguments(settings: object, on_invalid: object, progress: object, repo
             raise UsageError(f"{name} must be {kinds}, not {type(value).__name__}")
 
 
+def _streamed(job: Job, progress: ProgressOption) -> Iterator[pl.DataFrame]:
+    """The frames of a job that makes one table."""
+    with closing(job.run(progress)) as frames:
+        for _, frame in frames:
+            yield frame
+
+
 def _later(job: Job, progress: ProgressOption) -> Iterator[pl.DataFrame]:
     """The gathered frame, once somebody asks for it."""
     yield _gathered(job, progress)
 
 
 def _gathered(job: Job, progress: ProgressOption) -> pl.DataFrame:
-    """All frames of a job as one, in order, cut to the rows wanted."""
-    spec = job.spec
-    frames = list(job.run(progress))
-    frame = pl.concat(frames) if frames else spec.schema.to_frame()
-    sort: str | None = getattr(job.wanted, "sort", None)
-    if sort is None and spec.order:
-        sort = spec.order if job.limit is None else f"-{spec.order}"
-    by, descending = ([sort.removeprefix("-"), spec.key], [sort.startswith("-"), False]) if sort else ([spec.key], [False])
-    ordered = frame.sort(by, descending=descending, nulls_last=True)
-    if ordered[spec.key].n_unique() < ordered.height:
-        raise PaginationError(f"two rows of {spec.name} have the same {spec.key}", hint="try again later")
-    job.report.rows = ordered.height if job.limit is None else min(job.limit, ordered.height)
-    return ordered.head(job.report.rows)
+    """All frames of a job that makes one table as one, in order, cut to the rows wanted."""
+    (made,) = job.makes
+    frame = in_order(made, [frame for _, frame in job.run(progress)], getattr(job.wanted, "sort", None), job.limit)
+    if made is job.spec:
+        job.report.rows = frame.height
+    return frame
+
+
+def in_order(made: Table, frames: list[pl.DataFrame], sort: str | None = None, limit: int | None = None) -> pl.DataFrame:
+    """``frames``, which are taken, as one frame in its order; ``PaginationError`` if a key comes twice.
+
+    ``limit`` cuts rows of a list; of parts of rows, those rows were cut before.
+    """
+    frame = pl.concat(frames) if frames else made.schema.to_frame()
+    frames.clear()
+    if frame.select(made.key).n_unique() < frame.height:
+        raise PaginationError(f"two rows of {made.name} have the same {' and '.join(made.key)}", hint="try again later")
+    if made.part is None and sort is None and made.order:
+        sort = made.order if limit is None else f"-{made.order}"
+    by, descending = [*made.key], [False] * len(made.key)
+    if made.part is None and sort:
+        by, descending = [sort.removeprefix("-"), *by], [sort.startswith("-"), *descending]
+    places = frame.select(pl.arg_sort_by(by, descending=descending, nulls_last=True)).to_series()
+    if limit is not None and made.part is None:
+        places = places.head(limit)
+    columns = frame.get_columns()
+    del frame
+    # One at a time, so that a large table is never in memory twice.
+    return pl.DataFrame([columns.pop(0).gather(places) for _ in range(len(columns))])
 
 
 def _instant(moment: date | str | None) -> datetime | None:

@@ -34,6 +34,7 @@ class LoadReport:
 
     table: str = ""
     rows: int = 0
+    parts: dict[str, int] = field(default_factory=dict)  # rows of other tables that were made of the same answers
     pages: int = 0
     requests: int = 0
     retries: int = 0
@@ -48,11 +49,12 @@ class LoadReport:
     rows_quarantined: int = 0
     unknown_keys: dict[str, int] = field(default_factory=dict)  # by path: rows that had them
     totals_stated: list[int] = field(default_factory=list)
+    lists_gone: int = 0  # where each row of another table has a list: those that the API has none for any more
     proof: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     complete: bool = False
-    quarantined: pl.DataFrame | None = field(default=None, repr=False)  # id, reasons, row (JSON, secrets masked)
+    quarantined: pl.DataFrame | None = field(default=None, repr=False)  # table, id, reasons, row (JSON, secrets masked)
 
     def clear(self) -> None:
         """Forget everything: a report may serve several loads, one after the other."""
@@ -76,6 +78,7 @@ class LoadReport:
         """One line for people."""
         parts = [
             f"{self.rows} {self.table or 'rows'}",
+            *(f"{rows} {name}" for name, rows in self.parts.items()),
             f"{self.pages} pages",
             f"{self.requests} requests",
             f"{self.elapsed_s:.1f} s",
@@ -89,6 +92,7 @@ class LoadReport:
             (sum(self.values_nulled.values()), "values nulled"),
             (self.rows_quarantined, "rows quarantined"),
             (len(self.unknown_keys), "unknown keys"),
+            (self.lists_gone, "lists gone"),
         ):
             if count:
                 parts.append(f"{count} {words}")

@@ -24,6 +24,8 @@ ACCESS_HINT: Final = (
     "in Tallyfy open Settings > Integrations > REST API, copy the personal access token, "
     "and set TALLYFY_ACCESS_TOKEN (or TALLYFY_ACCESS_TOKEN_FILE)"
 )
+KEY_CHARS_MIN: Final = 16
+KEY_HINT: Final = "set TALLYFY_PRIVACY_KEY to a long random text (openssl rand -hex 32), and keep it: other keys, other hashes"
 ORG_HINT: Final = "it is the 32-character id in the address of your organization's settings; set TALLYFY_ORG_ID"
 
 
@@ -73,6 +75,7 @@ class Settings:
     max_wait_s: float = 120.0  # the longest wait the API may ask of us (429) before we give up
     in_flight_max: int = 8  # requests on their way at the same time: few at first, more while answers are clean
     max_requests_per_minute: int | None = None  # in any minute, maybe in a burst; None: learned from what the API accepts
+    privacy_key: Secret | str | None = field(default=None, repr=False)  # of the hashes that privacy="hash" makes
     proof: Literal["seen", "still"] = "seen"  # how completeness is shown: "still" asks for less on long lists, and assumes more
 
     def __post_init__(self) -> None:
@@ -82,6 +85,8 @@ class Settings:
             if not isinstance(getattr(self, name), str):
                 raise SettingsError(f"{name} must be text, not {type(getattr(self, name)).__name__}")
         object.__setattr__(self, "token", _checked_token(self.secret))
+        if isinstance(self.privacy_key, str):
+            object.__setattr__(self, "privacy_key", Secret(self.privacy_key))
         object.__setattr__(self, "org_id", _checked_org(self.org_id))
         object.__setattr__(self, "base_url", _checked_base_url(self.base_url))
         for name, least in LEAST.items():
@@ -101,17 +106,29 @@ class Settings:
         """The token, in the form that hides it."""
         return self.token if isinstance(self.token, Secret) else Secret(self.token)
 
+    def hashing_key(self) -> bytes:
+        """The key of privacy="hash"; ``SettingsError`` if there is none, or one that could be guessed."""
+        key = self.privacy_key.reveal() if isinstance(self.privacy_key, Secret) else ""
+        if len(key) < KEY_CHARS_MIN:
+            what = "privacy='hash' needs a key" if not key else f"the privacy key has fewer than {KEY_CHARS_MIN} characters"
+            raise SettingsError(what, hint=KEY_HINT)
+        return key.encode()
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Settings from ``TALLYFY_ACCESS_TOKEN`` (or ``…_FILE``), ``TALLYFY_ORG_ID`` and ``TALLYFY_BASE_URL``."""
+        """Settings from ``TALLYFY_ACCESS_TOKEN`` (or ``…_FILE``), ``TALLYFY_ORG_ID``, ``TALLYFY_BASE_URL``.
+
+        And ``TALLYFY_PRIVACY_KEY``, which only privacy="hash" needs.
+        """
         given = os.environ if environ is None else environ
         token = Secret(given.get("TALLYFY_ACCESS_TOKEN", ""))
         path = None if token.reveal() else given.get("TALLYFY_ACCESS_TOKEN_FILE")
         org_id, base_url = given.get("TALLYFY_ORG_ID", ""), given.get("TALLYFY_BASE_URL") or DEFAULT_BASE_URL
+        privacy_key = Secret(given.get("TALLYFY_PRIVACY_KEY", "").strip())
         del given, environ  # they hold the token in the open, and a traceback may show what a frame holds
         if path:
             token = _token_in(path)
-        return cls(token=token, org_id=org_id, base_url=base_url)
+        return cls(token=token, org_id=org_id, base_url=base_url, privacy_key=privacy_key)
 
     @property
     def is_loopback(self) -> bool:

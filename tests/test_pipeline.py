@@ -13,7 +13,8 @@ from tallyfy_frames import tables
 from tallyfy_frames.api import protocol
 from tallyfy_frames.api.protocol import Reply, Request, Stated
 from tallyfy_frames.frames.decode import decode, decode_body
-from tallyfy_frames.pipeline import Job, _Landing
+from tallyfy_frames.landing import Landing
+from tallyfy_frames.pipeline import Job
 from tallyfy_frames.report import LoadReport
 
 RUNS = tables.get("runs")
@@ -62,6 +63,6 @@ def test_created_since_leaves_out_what_is_older_or_undated_but_not_what_breaks_t
         row["created_at"] = created
     loading = job(since=NOW)
     cells = decode(rows, RUNS.columns)
-    fresh = loading.fresh(loading.answer(cells, Stated(), rows), _Landing(Stated(), NOW, cells))
+    fresh = loading.fresh(loading.answer(cells, Stated(), rows), Landing(Stated(), NOW, cells))
     assert [rows[row]["id"] for row in fresh] == ["new", "wrong"]
     assert loading.again == 0, "none of them came twice"

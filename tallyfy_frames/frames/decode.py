@@ -72,7 +72,7 @@ def _read(page: Seen, layout: Layout, height: int) -> Cells:
     json: list[tuple[Column, Sequence[Any]]] = []
     for column in layout.sourced:
         values = found[column.sources[0]] if len(column.sources) == 1 else _take(found, column.sources)
-        if held.issuperset(column.sources):
+        if column.reads == "included" or held.issuperset(column.sources):
             cells.columns[column.name] = [*values]
         elif column.reads in JSON_READS:
             json.append((column, values))

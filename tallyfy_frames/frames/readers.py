@@ -151,13 +151,19 @@ def _items(value: Any) -> tuple[list[Any], bool]:
     if isinstance(value, dict):
         if value.keys() <= {"data", "meta"}:
             return _items(value.get("data") or [])[0], True
-        if value and all(ARRAY_KEY.fullmatch(key) for key in value):
-            return [value[key] for key in sorted(value, key=int)], True
-        if not value:
-            return [], True
+        listed = items_of(value)
+        if listed is not None:
+            return listed, True
     if isinstance(value, list):
         return value, False
     raise Unreadable(f"{kind(value)}, not a list")
+
+
+def items_of(value: Mapping[str, Any]) -> list[Any] | None:
+    """The items of a PHP array with holes, or without items, which prints as an object; None for any other object."""
+    if all(ARRAY_KEY.fullmatch(key) for key in value):
+        return [value[key] for key in sorted(value, key=int)]
+    return None
 
 
 def _listed(read: Callable[[Any], tuple[Any, bool]]) -> Callable[[Any], tuple[list[Any], bool]]:
@@ -186,6 +192,26 @@ def _json_list(value: Any) -> tuple[str, bool]:
         raise Unreadable("nested too deeply") from None
 
 
+def _only(read: Callable[[Any], tuple[Any, bool]]) -> Callable[[Any], tuple[Any, bool]]:
+    """What a list of one holds. The activity feed wraps its scalars so: that is its form, and no repair."""
+
+    def read_only(value: Any) -> tuple[Any, bool]:
+        if not isinstance(value, list):
+            return read(value)
+        items = [item for item in value if item is not None]
+        if len(items) > 1:
+            raise Unreadable("a list of several, where one is due")
+        return read(items[0]) if items else (None, False)
+
+    return read_only
+
+
+def _class_name(value: Any) -> tuple[str | None, bool]:
+    r"""``App\Models\Task`` is ``Task``."""
+    text, coerced = _text(value)
+    return (text.rpartition("\\")[2] or None if text else None), coerced
+
+
 def _mask(value: Any) -> tuple[str | None, bool]:
     """No value is no secret."""
     return MASK if value else None, False
@@ -201,7 +227,11 @@ READERS: Final[Mapping[Reads, Callable[[Any], tuple[Any, bool]]]] = {
     "instant": _instant,
     "user_ids": _listed(_user_id),
     "ids": _listed(_id),
+    "texts": _listed(_text),
     "json": _json,
     "json_list": _json_list,
     "secret": _mask,
+    "only_text": _only(_text),
+    "only_user_id": _only(_user_id),
+    "class_name": _only(_class_name),
 }

@@ -97,8 +97,7 @@ def _reason(check: str) -> str:
 
 
 def _error(frame: pl.DataFrame, breaches: Sequence[Breach], spec: Table) -> ContractError:
-    keys = [None if value is None else str(value)[:KEY_MAX] for value in frame[spec.key].to_list()]
-    cells = [f"{keys[row] if keys[row] is not None else 'row ' + str(row + 1)}.{column}: {reason}"
+    cells = [f"{key_text(frame, spec, row) or f'row {row + 1}'}.{column}: {reason}"
              for row, column, reason in breaches[:SHOWN_MAX]]  # fmt: skip
     more = len(breaches) - len(cells)
     return ContractError(
@@ -106,3 +105,9 @@ def _error(frame: pl.DataFrame, breaches: Sequence[Breach], spec: Table) -> Cont
         cells="; ".join(cells) + (f"; and {more} more" if more else ""),
         hint="on_invalid='null' or 'quarantine' reads the rest",
     )
+
+
+def key_text(frame: pl.DataFrame, spec: Table, row: int) -> str | None:
+    """A row's key for people, cut to a bounded length; None if it has none."""
+    parts = frame.select(spec.key).row(row)
+    return None if None in parts else "/".join(map(str, parts))[:KEY_MAX]

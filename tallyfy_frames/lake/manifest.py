@@ -20,7 +20,7 @@ class TableEntry:
     """One table of a snapshot."""
 
     rows: int
-    key: str
+    key: tuple[str, ...]
     partition: str | None
     contract_version: str
     files: tuple[Written, ...]
@@ -39,6 +39,7 @@ class Manifest:
     base_url: str
     token_user: int | None  # whose rights decided which rows there are; None if the API did not tell
     filters: Mapping[str, Any]
+    privacy: Mapping[str, str]  # what became of personal data; "key" is the same where hashes can be joined
     tables: Mapping[str, TableEntry]
     previous: str | None
     tallyfy_frames: str
@@ -67,6 +68,7 @@ class Manifest:
             tables = {
                 name: TableEntry(**{
                     **entry,
+                    "key": tuple(entry["key"]),
                     "files": tuple(Written(**file) for file in entry["files"]),
                     "quarantined": tuple(Written(**file) for file in entry["quarantined"]),
                 })

@@ -18,8 +18,8 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -30,12 +30,13 @@ from tallyfy_frames import pipeline, tables
 from tallyfy_frames._version import __version__
 from tallyfy_frames.contracts import CONTRACT_VERSION
 from tallyfy_frames.errors import FilterError, ShrinkRefused, SinkError, UsageError
+from tallyfy_frames.frames.privacy import Mode, Privacy
 from tallyfy_frames.frames.validate import OnInvalid
 from tallyfy_frames.lake.lock import LOCK_NAME, locked
 from tallyfy_frames.lake.manifest import MANIFEST_NAME, Manifest, TableEntry
 from tallyfy_frames.lake.spool import SPOOL_NAME, Spool
 from tallyfy_frames.progress import ProgressOption
-from tallyfy_frames.reading import check_arguments
+from tallyfy_frames.reading import check_arguments, privacy_of
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
 from tallyfy_frames.sinks.atomic import refusals, sync_folder, write_text
@@ -60,11 +61,16 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     allow_shrink: bool = False,
     progress: ProgressOption = None,
     report: LoadReport | None = None,
+    privacy: Mode = "keep",
 ) -> Manifest:
     """Read ``tables`` and publish them together under ``root``, or publish nothing.
 
-    ``filters`` are those of runs; archived runs are included unless they say otherwise. Rows are streamed: memory grows only
-    by the ids. ``report`` is filled in place for the last table; the manifest holds one for each.
+    ``filters`` are those of runs; archived runs are included unless they say otherwise. What stands inside runs (``run_tasks``
+    …) is read with them. Rows are streamed: memory grows only by the ids. ``report`` is filled in place for the list read
+    last; the manifest holds one for each table.
+
+    ``privacy="hash"`` or ``"drop"``: no personal data is written anywhere under ``root``, not even on the way; see
+    :func:`tallyfy_frames.load`. The manifest says which, and by a trace of its key which hashes can be joined.
 
     If the job dies, or is told to wait longer than it may, what it has read stays under ``root`` for an hour, after that wait
     if there is one: the same call then asks for the rest only. ``report.started_at`` is when the first of them began; the
@@ -76,9 +82,9 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     """
     check_arguments(settings, on_invalid, progress, report, allow_shrink=allow_shrink)
     settings = settings or Settings.from_env()
-    jobs = _jobs(tables, filters)
+    jobs, kept_back = _jobs(tables, filters), privacy_of(privacy, settings)
     with _held(root) as place:
-        return _Publishing(place, settings, jobs, allow_shrink).run(on_invalid, progress, report)
+        return _Publishing(place, settings, jobs, allow_shrink, kept_back).run(on_invalid, progress, report)
 
 
 def read_snapshot(root: str | Path, table: str = "runs", *, at: datetime | str | None = None) -> pl.LazyFrame:
@@ -157,29 +163,39 @@ def _scan(spec: Table, folder: Path, files: Sequence[Written]) -> pl.LazyFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class _TableJob:
-    """A table to read, and which of its rows."""
+class _ListJob:
+    """A list to read, which of its rows, and the tables that are made of them."""
 
     spec: Table
     filters: Filters
+    makes: Sequence[Table]
+
+    def given(self, privacy: Privacy) -> dict[str, Any]:
+        """The filters, as they may be written down."""
+        personal = {one.name: one.metadata.get("personal", False) for one in fields(self.filters)}
+        return {name: privacy.shown(value, personal=personal[name]) for name, value in self.filters.given().items()}
 
 
-def _jobs(names: Sequence[str], filters: Filters | Mapping[str, Any] | None) -> list[_TableJob]:
+def _jobs(names: Sequence[str], filters: Filters | Mapping[str, Any] | None) -> list[_ListJob]:
     if isinstance(names, str) or not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
         raise UsageError("tables must be a list of names", hint="tables=('runs',)")
     if not names or len(set(names)) < len(names):
         raise UsageError("tables must name at least one table, each once", hint=f"there are {', '.join(tables.TABLES)}")
-    if filters and FILTERED not in names:
-        raise UsageError(f"filters are those of {FILTERED}, which is not among the tables")
-    jobs = []
+    lists: dict[str, list[Table]] = {}
     for name in names:
+        made = tables.get(name)
+        lists.setdefault(tables.listed(made).name, []).append(made)
+    if filters and FILTERED not in lists:
+        raise UsageError(f"filters are those of {FILTERED}, which none of the tables comes from")
+    jobs = []
+    for name, makes in lists.items():
         spec = tables.get(name)
         given = spec.filters.parse(filters if name == FILTERED else None)
         sort = getattr(given, "sort", None)
         if sort not in {None, spec.order}:
             raise FilterError("a snapshot comes oldest first", hint=f"leave sort={sort!r} out, and sort what you read from it")
         defaults = {key: value for key, value in spec.filters.snapshot_defaults.items() if getattr(given, key) is None}
-        jobs.append(_TableJob(spec, replace(given, **defaults)))
+        jobs.append(_ListJob(spec, replace(given, **defaults), makes))
     return jobs
 
 
@@ -240,11 +256,19 @@ def _current(root: Path) -> Path | None:
 class _Publishing:
     """One snapshot on its way, under the lock."""
 
-    def __init__(self, root: Path, settings: Settings, jobs: Sequence[_TableJob], allow_shrink: bool) -> None:  # noqa: FBT001
+    def __init__(
+        self,
+        root: Path,
+        settings: Settings,
+        jobs: Sequence[_ListJob],
+        allow_shrink: bool,  # noqa: FBT001
+        privacy: Privacy,
+    ) -> None:
         self.root = root
         self.settings = settings
         self.jobs = jobs
         self.allow_shrink = allow_shrink
+        self.privacy = privacy
         self.id = secrets.token_hex(4)
         self.created_at = datetime.now(UTC)
         self.name = f"{self.created_at:%Y%m%dT%H%M%SZ}-{self.id}"
@@ -252,8 +276,8 @@ class _Publishing:
 
     @property
     def filters(self) -> dict[str, Any]:
-        """Those of runs."""
-        return next((job.filters.given() for job in self.jobs if job.spec.name == FILTERED), {})
+        """Those of runs, as the manifest has them."""
+        return next((job.given(self.privacy) for job in self.jobs if job.spec.name == FILTERED), {})
 
     def run(self, on_invalid: OnInvalid, progress: ProgressOption, report: LoadReport | None) -> Manifest:
         """Stage, check, publish; on any failure the staging folder goes and the current snapshot stays."""
@@ -265,10 +289,12 @@ class _Publishing:
             self.staging.mkdir(parents=True)
         try:
             token_user = pipeline.token_user(self.settings)
-            self.refuse_shrink(before, token_user, {job.spec.name: None for job in self.jobs})
+            self.refuse_shrink(before, token_user, {table.name: None for job in self.jobs for table in job.makes})
             with Spool(self.root, self.binding(before, token_user)) as spool:
                 report = report or LoadReport()
-                entries = {job.spec.name: self.stage(job, spool, on_invalid, progress, report) for job in self.jobs}
+                entries: dict[str, TableEntry] = {}
+                for job in self.jobs:
+                    entries |= self.stage(job, spool, on_invalid, progress, report)
                 manifest = self.manifest(entries, token_user, before)
                 self.refuse_shrink(before, token_user, {name: entry.rows for name, entry in entries.items()})
                 self.publish(manifest)
@@ -290,6 +316,7 @@ class _Publishing:
             base_url=self.settings.base_url,
             token_user=token_user,
             filters=self.filters,
+            privacy=self.privacy.facts(),
             tables=entries,
             previous=None if before is None else before.snapshot,
             tallyfy_frames=__version__,
@@ -341,7 +368,9 @@ class _Publishing:
             "organization_id": settings.org_id,
             # Whose rights chose the rows: a user, by any token; where the API does not tell, only this very token will do.
             "reader": _trace(settings) if token_user is None else token_user,
-            "tables": {job.spec.name: job.filters.given() for job in self.jobs},
+            "lists": {job.spec.name: job.given(self.privacy) for job in self.jobs},
+            "tables": [table.name for job in self.jobs for table in job.makes],
+            "privacy": self.privacy.facts(),
             "page_size": settings.page_size,
             "proof": settings.proof,
             "current": None if before is None else before.snapshot,
@@ -350,48 +379,56 @@ class _Publishing:
         }
 
     def stage(
-        self, job: _TableJob, spool: Spool, on_invalid: OnInvalid, progress: ProgressOption, report: LoadReport
-    ) -> TableEntry:
-        """Stream one table into the staging folder, and check what arrived there."""
-        spec = job.spec
-        load = pipeline.Job(spec, job.filters, self.settings, report, on_invalid, kept=spool)
-        folder = self.staging / spec.name
-        rows, digest, taken = 0, 0, spool.taken
-        values: Counter[str | None] = Counter()
-        # Closed before the spool is: after an error of ours, too, answers that are still on their way end here.
-        with ParquetSink(folder, spec, self.id) as sink, contextlib.closing(load.run(progress)) as frames:
-            for frame in frames:
-                sink.write(frame)
-                rows += frame.height
-                digest = (digest + _digest(_hashes(frame[spec.key]))) % 2**64
-                values.update(frame[spec.partition] if spec.partition else [None] * frame.height)
-            files = sink.finish()
-        self.check(spec, folder, files, values, digest)
-        quarantined: tuple[Written, ...] = ()
-        if report.quarantined is not None and report.quarantined.height:
-            place = self.staging / "quarantine" / f"{spec.name}-{self.id}.parquet"
-            quarantined = (write_quarantine(report.quarantined, place, self.staging),)
-        return TableEntry(
-            rows=rows,
-            key=spec.key,
-            partition=spec.partition,
-            contract_version=CONTRACT_VERSION,
-            files=tuple(files),
-            quarantined=quarantined,
-            report=report.as_dict(),
-            answers_resumed=spool.taken - taken,
+        self, job: _ListJob, spool: Spool, on_invalid: OnInvalid, progress: ProgressOption, report: LoadReport
+    ) -> dict[str, TableEntry]:
+        """Stream one list's tables into the staging folder, and check what arrived there."""
+        load = pipeline.Job(
+            job.spec, job.filters, self.settings, report, job.makes, on_invalid, kept=spool, privacy=self.privacy
         )
+        taken = spool.taken
+        staged = {table.name: _Staged(table) for table in job.makes}
+        with ExitStack() as stack:
+            sinks = {
+                name: stack.enter_context(ParquetSink(self.staging / name, one.table, self.id)) for name, one in staged.items()
+            }
+            # Closed before the spool is: after an error of ours, too, answers that are still on their way end here.
+            for name, frame in stack.enter_context(contextlib.closing(load.run(progress))):
+                sinks[name].write(frame)
+                staged[name].count(frame)
+            files = {name: sink.finish() for name, sink in sinks.items()}
+        entries = {}
+        for name, one in staged.items():
+            self.check(one, self.staging / name, files[name])
+            entries[name] = TableEntry(
+                rows=one.values.total(),
+                key=one.table.key,
+                partition=one.table.partition,
+                contract_version=CONTRACT_VERSION,
+                files=tuple(files[name]),
+                quarantined=self.quarantined(name, report),
+                report=report.as_dict(),
+                answers_resumed=spool.taken - taken,
+            )
+        return entries
 
-    def check(self, spec: Table, folder: Path, files: Sequence[Written], values: Counter[str | None], digest: int) -> None:
+    def quarantined(self, name: str, report: LoadReport) -> tuple[Written, ...]:
+        """The rows of a table that were set aside, in a file of their own, if there are any."""
+        if report.quarantined is None:
+            return ()
+        rows = report.quarantined.filter(pl.col("table") == name).drop("table")
+        place = self.staging / "quarantine" / f"{name}-{self.id}.parquet"
+        return (write_quarantine(rows, place, self.staging),) if rows.height else ()
+
+    def check(self, staged: _Staged, folder: Path, files: Sequence[Written]) -> None:
         """The files must hold the very rows that were read: each key once, under its own partition's value."""
-        rows = values.total()
+        table, rows = staged.table, staged.values.total()
         found = (0, 0, 0)
         if files:
             # By their hashes, file by file: the keys themselves would take more memory than all else.
-            hashes = pl.concat([_hashes(_scan(spec, folder, [file]).select(spec.key).collect()[spec.key]) for file in files])
+            hashes = pl.concat([_hashes(_scan(table, folder, [file]).select(table.key).collect()) for file in files])
             found = (len(hashes), hashes.n_unique(), _digest(hashes))
-        if found != (rows, rows, digest) or {file.value: file.rows for file in files} != values:
-            what = f"the files of {spec.name} do not hold the rows that were read"
+        if found != (rows, rows, staged.digest) or {file.value: file.rows for file in files} != staged.values:
+            what = f"the files of {table.name} do not hold the rows that were read"
             raise SinkError(what, path=folder, read=rows, written=found[0], distinct=found[1], hint="check the disk")
 
     def publish(self, manifest: Manifest) -> None:
@@ -414,9 +451,24 @@ def _trace(settings: Settings) -> str:
     return hashlib.blake2b(settings.secret.reveal().encode(), key=key, digest_size=16).hexdigest()
 
 
-def _hashes(keys: pl.Series) -> pl.Series:
+@dataclass(slots=True)
+class _Staged:
+    """What was read of a table so far: how many rows of each partition, and a digest of their keys."""
+
+    table: Table
+    values: Counter[str | None] = field(default_factory=Counter)
+    digest: int = 0
+
+    def count(self, frame: pl.DataFrame) -> None:
+        """One more frame."""
+        partition = self.table.partition
+        self.digest = (self.digest + _digest(_hashes(frame.select(self.table.key)))) % 2**64
+        self.values.update(frame[partition] if partition else [None] * frame.height)
+
+
+def _hashes(keys: pl.DataFrame) -> pl.Series:
     """64 bits for each key."""
-    return keys.hash(seed=0)
+    return keys.hash_rows(seed=0)
 
 
 def _digest(hashes: pl.Series) -> int:

@@ -114,7 +114,7 @@ class Spool:
     def take(self, key: str) -> bytes | None:
         """The next answer kept under ``key``, in the order they came."""
         with self._lock:
-            records = self._records.get(key.encode())
+            records = self._records.get(_digest(key.encode()))
             if not records or self._file == CLOSED:
                 return None
             offset, size, unpacked = records.popleft()
@@ -127,7 +127,7 @@ class Spool:
         packed = bytes(self._codec.compress(data, asbytes=True))
         with self._lock, refusals(self.place):
             if self._file != CLOSED:  # else it comes too late: the job has ended
-                self._add(key.encode(), packed, len(data))
+                self._add(_digest(key.encode()), packed, len(data))  # the question itself may name somebody
                 self.kept += 1
 
     def __enter__(self) -> Self:

@@ -19,6 +19,20 @@ TABLES: Final = {
     "groups": "tallyfy_frames.tables.groups",
     "tags": "tallyfy_frames.tables.tags",
     "folders": "tallyfy_frames.tables.folders",
+    "template_steps": "tallyfy_frames.tables.template_steps",
+    "activity": "tallyfy_frames.tables.activity",
+    "run_tasks": "tallyfy_frames.tables.run_tasks",
+    "task_owners": "tallyfy_frames.tables.task_owners",
+    "run_tags": "tallyfy_frames.tables.run_tags",
+    "run_kickoff_values": "tallyfy_frames.tables.run_kickoff_values",
+    "run_form_values": "tallyfy_frames.tables.run_form_values",
+    "run_next_task": "tallyfy_frames.tables.run_next_task",
+    "run_checklist": "tallyfy_frames.tables.run_checklist",
+    "run_stages": "tallyfy_frames.tables.run_undocumented",
+    "run_folders": "tallyfy_frames.tables.run_undocumented",
+    "run_assets": "tallyfy_frames.tables.run_undocumented",
+    "run_permissions": "tallyfy_frames.tables.run_undocumented",
+    "run_tasks_meta": "tallyfy_frames.tables.run_undocumented",
 }
 
 
@@ -27,3 +41,8 @@ def get(name: str) -> Table:
     if not isinstance(name, str) or name not in TABLES:
         raise UsageError(f"no table {name!r}", hint=f"the tables are {', '.join(TABLES)}")
     return cast("Table", vars(importlib.import_module(TABLES[name]))[name.upper()])
+
+
+def listed(table: Table) -> Table:
+    """The table whose list is read for it: another one, where its rows stand inside rows of that."""
+    return table if table.part is None else get(table.part.of)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
@@ -21,8 +21,11 @@ from tallyfy_frames.errors import FilterError
 ColumnClass: TypeAlias = Literal["data", "volatile", "provenance"]
 # How a JSON value is read; `frames/readers.py` has one reader for each.
 Reads: TypeAlias = Literal[
-    "text", "id", "int", "user_id", "float", "bool", "instant", "user_ids", "ids", "json", "json_list", "secret", "stated"
-]
+    "text", "id", "int", "user_id", "float", "bool", "instant", "user_ids", "ids", "texts", "json", "json_list", "secret",
+    "only_text", "only_user_id", "class_name",  # in a list of one; a PHP class by its own name
+    "included",  # as it came, for `frames/parts.py`
+    "stated", "parent", "place",  # not in the row itself: what its page says, the key of the row that holds it, its place there
+]  # fmt: skip
 Value: TypeAlias = str | int | bool | Sequence[str | int]
 
 READS_BY_DTYPE: Final[Mapping[object, Reads]] = {
@@ -46,11 +49,14 @@ def column(  # noqa: PLR0913 - the facts of a column
     le: float | None = None,
     words: Sequence[str] = (),
     inner: object | None = None,
+    personal: bool = False,
+    refers: str | None = None,
 ) -> Any:
     """A column: the JSON paths its value comes from (the first that is there counts), and what it means.
 
     ``words`` are the values seen so far; they are told, not enforced, because the API adds words. ``inner`` is the type
-    of a list's items.
+    of a list's items. ``personal``: it may say who somebody is, or what they wrote; user ids alone do not. ``refers``: the
+    ``table.column`` in which its values are to be found.
     """
     return pa.Field(
         nullable=nullable,
@@ -59,7 +65,17 @@ def column(  # noqa: PLR0913 - the facts of a column
         le=le,
         description=about,
         dtype_kwargs=None if inner is None else {"inner": inner},
-        metadata={"sources": sources, "kind": kind, "reads": reads, "unit": unit, "ge": ge, "le": le, "words": tuple(words)},
+        metadata={
+            "sources": sources,
+            "kind": kind,
+            "reads": reads,
+            "unit": unit,
+            "ge": ge,
+            "le": le,
+            "words": tuple(words),
+            "personal": personal,
+            "refers": refers,
+        },
     )
 
 
@@ -79,6 +95,8 @@ class Column:
     ge: float | None
     le: float | None
     words: tuple[str, ...]
+    personal: bool = False
+    refers: str | None = None
 
 
 class Rows(pa.DataFrameModel):
@@ -89,7 +107,7 @@ class Trailer(Rows):
     """The columns that end every table: what else came, and how the row came to us."""
 
     extra: pl.String = column(
-        about="JSON object of keys that this table does not know, by path; null if there were none", reads="json"
+        about="JSON object of keys that this table does not know, by path; null if there were none", reads="json", personal=True
     )
     pagination_total: pl.Int64 = column(
         "total", about="Rows in the whole list, as the page that held this row stated", kind="provenance", reads="stated", ge=0
@@ -114,12 +132,14 @@ class Trailer(Rows):
     )
 
 
-def parameter(about: str, *, experimental: bool = False, switch: bool = False) -> Any:
+def parameter(about: str, *, experimental: bool = False, switch: bool = False, personal: bool = False) -> Any:
     """A filter's field: the API's parameter of the same name.
 
     ``experimental``: only official clients know it. ``switch``: True or not set; no source says what False would do.
+    ``personal``: its value may name somebody.
     """
-    return field(default=None, metadata={"about": about, "experimental": experimental, "switch": switch})
+    facts = {"about": about, "experimental": experimental, "switch": switch, "personal": personal}
+    return field(default=None, metadata=facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +148,13 @@ class Listing:
 
     params: Mapping[str, Value]
     contradictions: Mapping[str, pl.Expr] = field(default_factory=dict)  # by parameter; true where a row contradicts it
+    each: str | None = None  # of a table that is listed once for each row of another: that row's key
+
+    def including(self, params: Mapping[str, Value], includes: Iterable[str]) -> Listing:
+        """The same list with more in its rows."""
+        known = str(self.params.get("with", "")).split(",")
+        wanted = ",".join(dict.fromkeys(name for name in (*known, *includes) if name))
+        return replace(self, params={**self.params, **params, **({"with": wanted} if wanted else {})})
 
 
 def with_archived(shown: Listing, archived: str | None) -> tuple[Listing, ...]:
@@ -152,7 +179,7 @@ RESERVED: Final = {
     "without_pagination": "set settings.page_size; the API ignores this on some routes",
 }
 # What stands beside the filters in a call, and so is looked for among them.
-ARGUMENTS: Final = frozenset({"limit", "settings", "on_invalid", "progress", "report", "allow_incomplete"})
+ARGUMENTS: Final = frozenset({"limit", "settings", "on_invalid", "progress", "report", "allow_incomplete", "privacy", "reveal"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +189,7 @@ class Filters:
     aliases: ClassVar[Mapping[str, str]] = {}  # other names the API takes for the same thing
     sorts: ClassVar[tuple[str, ...]] = ()
     snapshot_defaults: ClassVar[Mapping[str, Any]] = {}  # what a snapshot sets where the caller does not
+    disjoint: ClassVar[bool] = False  # a row of one of its listings is never in another, whatever happens to it
 
     @classmethod
     def parse(cls, given: Filters | Mapping[str, Any] | None) -> Self:
@@ -214,6 +242,10 @@ class Filters:
     def listings(self) -> tuple[Listing, ...]:
         """The lists whose union, by key, is what these filters ask for."""
         return (Listing({name: value for name, value in self.given().items() if name != "sort"}),)
+
+    def parents(self) -> Sequence[str] | Mapping[str, Any]:
+        """Of a table with ``each``: the keys of the rows that are listed, or the filters that choose those."""
+        return {}
 
 
 def _checked(name: str, value: object, *, flag: bool, many: bool) -> Value:
@@ -274,15 +306,32 @@ def quick(contract: pa.DataFrameSchema) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(checks=pa.Check(kept, name="kept"), name=contract.name)
 
 
+# How rows are made of what stands in a row of another table; `frames/parts.py` has one maker for each.
+Made: TypeAlias = Literal["items", "json", "owners", "kickoff_answers", "task_answers"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Rows that stand inside the rows of another table (``of``), under ``keys`` of theirs, and come with them."""
+
+    of: str
+    keys: tuple[str, ...]
+    made: Made = "items"
+    includes: tuple[str, ...] = ()  # words of ``with`` that make them come
+    params: Mapping[str, Value] = field(default_factory=dict)  # what must be asked for besides
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """A table: where the API lists it, what its rows are, and how it may be filtered."""
 
     name: str
-    path: str  # below organizations/{org}/
+    path: str  # below organizations/{org}/; {} stands for a key of ``each``
     model: type[Rows]
     filters: type[Filters]
-    key: str = "id"
+    key: tuple[str, ...] = ("id",)
+    part: Part | None = None  # None: the rows of the list itself
+    each: str | None = None  # a table; there is one list for each of its rows
     order: str | None = None  # the column by which the API can list oldest first, and with a minus newest first
     sort_words: Mapping[str, str] = field(default_factory=dict)  # what the API calls an order, if not so
     partition: str | None = None  # the column that snapshots are partitioned by
@@ -325,6 +374,8 @@ class Table:
                     ge=facts["ge"],
                     le=facts["le"],
                     words=facts["words"],
+                    personal=facts["personal"],
+                    refers=facts["refers"],
                 )
             )
         return tuple(found)
@@ -337,3 +388,7 @@ class Table:
     def names(self, kind: ColumnClass) -> list[str]:
         """The columns of one class."""
         return [column.name for column in self.columns if column.kind == kind]
+
+    def personal(self, name: str) -> bool:
+        """Whether a column holds personal data."""
+        return any(column.personal for column in self.columns if column.name == name)

@@ -16,7 +16,7 @@ KINDS: Final = ("checklist", "run")
 class FolderFilters(Filters):
     """Which folders: of both kinds, unless one is named."""
 
-    q: str | None = parameter("text to find in the name")
+    q: str | None = parameter("text to find in the name", personal=True)
     folder_type: str | None = parameter("'run', or 'checklist' for folders of templates; both are read without it")
 
     def __post_init__(self) -> None:
@@ -37,7 +37,7 @@ class Folders(Rows):
     id: pl.String = column("id", about="The folder's id", reads="id", nullable=False, unique=True)
     name: pl.String = column("name", about="Its name")
     folder_type: pl.String = column("folder_type", about="What lies in it", words=KINDS)
-    parent_id: pl.String = column("parent_id", about="The folder it lies in", reads="id")
+    parent_id: pl.String = column("parent_id", about="The folder it lies in", reads="id", refers="folders.id")
     position: pl.Int64 = column("position", about="Its place among its neighbours, from 1", unit="place")
     total: pl.Int64 = column("total", about="How much lies in it, when this was read", kind="volatile", unit="items", ge=0)
     created_at: Annotated[pl.Datetime, "us", "UTC"] = column("created_at", about="When it was made")

@@ -14,7 +14,7 @@ from tallyfy_frames.tables._table import Filters, Rows, Table, column, parameter
 class GroupFilters(Filters):
     """Which groups."""
 
-    q: str | None = parameter("text to find in the name")
+    q: str | None = parameter("text to find in the name", personal=True)
 
 
 class Groups(Rows):
@@ -25,7 +25,7 @@ class Groups(Rows):
     description: pl.String = column("description", about="What it is for")
     logo: pl.String = column("logo", about="Masked: there is a picture, and its address opens it", reads="secret")
     members: pl.List = column("members", about="User ids of its members", reads="user_ids", inner=pl.Int64())
-    guests: pl.List = column("guests", about="E-mail addresses of its guests", reads="ids", inner=pl.String())
+    guests: pl.List = column("guests", about="E-mail addresses of its guests", reads="ids", inner=pl.String(), personal=True)
     created_at: Annotated[pl.Datetime, "us", "UTC"] = column("created_at", about="When it was made")
     last_updated: Annotated[pl.Datetime, "us", "UTC"] = column("last_updated", "updated_at", about="Last change")
     deleted_at: Annotated[pl.Datetime, "us", "UTC"] = column("deleted_at", about="When it was deleted")

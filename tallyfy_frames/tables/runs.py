@@ -34,7 +34,7 @@ class RunFilters(Filters):
     snapshot_defaults: ClassVar[Mapping[str, str]] = {"archived": "include"}
     sorts: ClassVar[tuple[str, ...]] = ("created_at", "-created_at", "name", "-name")
 
-    q: str | None = parameter("text to find in the name")
+    q: str | None = parameter("text to find in the name", personal=True)
     status: str | Sequence[str] | None = parameter(
         f"one or more of {', '.join(STATUS_WORDS)}; several are read one by one. Not the column's value: problem also returns "
         "runs of status issue, delayed maybe others"
@@ -110,19 +110,21 @@ class Runs(Rows):
 
     id: pl.String = column("id", about="The run's id", reads="id", nullable=False, unique=True)
     increment_id: pl.Int64 = column("increment_id", about="Running number, as the app shows it", ge=0)
-    checklist_id: pl.String = column("checklist_id", about="The template it was launched from", reads="id")
+    checklist_id: pl.String = column(
+        "checklist_id", about="The template it was launched from", reads="id", refers="templates.id"
+    )
     checklist_title: pl.String = column("checklist_title", about="The template's title when this was read")
-    name: pl.String = column("name", about="The process's name; may hold HTML entities and line breaks")
-    summary: pl.String = column("summary", about="Description, maybe HTML; null and empty text both occur")
+    name: pl.String = column("name", about="The process's name; may hold HTML entities and line breaks", personal=True)
+    summary: pl.String = column("summary", about="Description, maybe HTML; null and empty text both occur", personal=True)
     status: pl.String = column(
         "status",
         about="State when this was read; the API adds words, and its status filter is not this value",
         words=("active", "complete", "problem", "issue", "delayed", "archived"),
     )
     type: pl.String = column("type", about="What the template is", words=("procedure", "form", "document"))
-    owner_id: pl.Int64 = column("owner_id", about="User id of the process's owner", reads="user_id", ge=1)
-    started_by: pl.Int64 = column("started_by", about="User id of who launched it", reads="user_id", ge=1)
-    parent_id: pl.String = column("parent_id", about="The run that launched this one", reads="id")
+    owner_id: pl.Int64 = column("owner_id", about="User id of the process's owner", reads="user_id", ge=1, refers="users.id")
+    started_by: pl.Int64 = column("started_by", about="User id of who launched it", reads="user_id", ge=1, refers="users.id")
+    parent_id: pl.String = column("parent_id", about="The run that launched this one", reads="id", refers="runs.id")
 
     progress_complete: pl.Int64 = column("progress.complete", about="Visible tasks done", unit="tasks", ge=0)
     progress_total: pl.Int64 = column("progress.total", about="Visible tasks", unit="tasks", ge=0)
@@ -162,12 +164,16 @@ class Runs(Rows):
         "late_tasks", about="Open tasks past their deadline, when this was read", kind="volatile", unit="tasks", ge=0
     )
 
-    prerun: pl.String = column("prerun", about="Kick-off answers: JSON object by field id, secrets masked", reads="json")
+    prerun: pl.String = column(
+        "prerun", about="Kick-off answers: JSON object by field id, secrets masked", reads="json", personal=True
+    )
     prerun_status: pl.String = column("prerun_status", about="State of the kick-off form", words=("complete",))
     prerun_completed_at: Annotated[pl.Datetime, "us", "UTC"] = column(
         "prerun_completed_at", about="When the kick-off form was filled in"
     )
-    prerun_completed_by: pl.Int64 = column("prerun_completed_by", about="User id of who did that", reads="user_id", ge=1)
+    prerun_completed_by: pl.Int64 = column(
+        "prerun_completed_by", about="User id of who did that", reads="user_id", ge=1, refers="users.id"
+    )
     prerun_length: pl.Int64 = column("prerun_length", about="Fields of the kick-off form", unit="fields", ge=0)
     starred: pl.Boolean = column("starred", about="Starred by the token's user")
     is_public: pl.Boolean = column("is_public", about="Whether there is a public tracking link")
@@ -178,7 +184,10 @@ class Runs(Rows):
     users: pl.List = column("users", about="User ids of members given access", reads="user_ids", inner=pl.Int64())
     groups: pl.List = column("groups", about="Ids of groups given access", reads="ids", inner=pl.String())
     custom_fields: pl.String = column(
-        "custom_fields", about="The organization's own properties: JSON object, secrets masked", reads="json"
+        "custom_fields",
+        about="The organization's own properties: JSON object, secrets masked",
+        reads="json",
+        personal=True,
     )
 
 

@@ -15,7 +15,7 @@ from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, 
 class TagFilters(Filters):
     """Which tags. All, those that Tallyfy made by itself included, unless ``all`` is False."""
 
-    q: str | None = parameter("text to find in the title")
+    q: str | None = parameter("text to find in the title", personal=True)
     all: bool | None = parameter("False leaves out the tags that Tallyfy made by itself (from:…, task:…, step:…)")
     auto_generated: bool | None = parameter("only those that Tallyfy made by itself, or only the others")
     status: str | None = parameter("a state; its words are not documented")

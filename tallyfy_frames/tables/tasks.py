@@ -24,11 +24,11 @@ class TaskFilters(Filters):
     snapshot_defaults: ClassVar[Mapping[str, str]] = {"archived": "include"}
     sorts: ClassVar[tuple[str, ...]] = ("created_at", "-created_at", "deadline", "-deadline")
 
-    q: str | None = parameter("text to find in the title")
+    q: str | None = parameter("text to find in the title", personal=True)
     status: str | None = parameter(f"one of {', '.join(STATUS_WORDS)}. Not the column's value: overdue selects by deadline")
     owners: str | Sequence[str | int] | None = parameter("user ids of those it is assigned to")
     groups: str | Sequence[str] | None = parameter("ids of groups it is assigned to")
-    guests: str | Sequence[str] | None = parameter("e-mail addresses of guests it is assigned to")
+    guests: str | Sequence[str] | None = parameter("e-mail addresses of guests it is assigned to", personal=True)
     roles: str | None = parameter("ids of roles")
     folder: str | None = parameter("id of the folder that its run lies in")
     tag: str | None = parameter("a tag's name: not its id, which runs are filtered by")
@@ -41,7 +41,7 @@ class TaskFilters(Filters):
     created: str | None = parameter("made on this day, or, as FIRST:LAST, between two")
     is_oneoff: bool | None = parameter("only tasks that belong to no run, or only those that do")
     custom_field_key: str | None = parameter("a property of the organization's own; with custom_field_value")
-    custom_field_value: str | None = parameter("its value")
+    custom_field_value: str | None = parameter("its value", personal=True)
     archived: str | None = parameter("'only' or 'include'; without it the API hides archived tasks")
     sort: str | None = parameter("order of the result: created_at or deadline, each with a minus for descending")
 
@@ -76,16 +76,16 @@ class Tasks(Rows):
 
     id: pl.String = column("id", about="The task's id", reads="id", nullable=False, unique=True)
     increment_id: pl.Int64 = column("increment_id", about="Running number, as the app shows it", ge=0)
-    run_id: pl.String = column("run_id", about="The run it belongs to; null for a one-off task", reads="id")
-    checklist_id: pl.String = column("checklist_id", about="The template of that run", reads="id")
-    step_id: pl.String = column("step_id", about="The template's step", reads="id")
+    run_id: pl.String = column("run_id", about="The run it belongs to; null for a one-off task", reads="id", refers="runs.id")
+    checklist_id: pl.String = column("checklist_id", about="The template of that run", reads="id", refers="templates.id")
+    step_id: pl.String = column("step_id", about="The template's step", reads="id", refers="template_steps.id")
     linked_step_id: pl.String = column("linked_step_id", about="Another step that it is linked to", reads="id")
     stage_id: pl.String = column("stage_id", about="The milestone", reads="id")
     alias: pl.String = column("alias", about="The step's name in formulas: the same in all runs of a template")
-    title: pl.String = column("title", about="Its title")
-    original_title: pl.String = column("original_title", about="The title before variables were filled in")
-    summary: pl.String = column("summary", about="What is to be done, maybe HTML")
-    original_summary: pl.String = column("original_summary", about="The same before variables were filled in")
+    title: pl.String = column("title", about="Its title", personal=True)
+    original_title: pl.String = column("original_title", about="The title before variables were filled in", personal=True)
+    summary: pl.String = column("summary", about="What is to be done, maybe HTML", personal=True)
+    original_summary: pl.String = column("original_summary", about="The same before variables were filled in", personal=True)
     status: pl.String = column(
         "status", about="State when this was read; auto-skipped ones are hidden by a rule",
         words=("not-started", "active", "in-progress", "completed", "skipped", "auto-skipped"),
@@ -101,20 +101,34 @@ class Tasks(Rows):
     owner_users: pl.List = column("owners.users", about="User ids it is assigned to", reads="user_ids", inner=pl.Int64())
     owner_groups: pl.List = column("owners.groups", about="Ids of groups it is assigned to", reads="ids", inner=pl.String())
     owner_guests: pl.List = column(
-        "owners.guests", about="E-mail addresses of guests it is assigned to", reads="ids", inner=pl.String()
+        "owners.guests",
+        about="E-mail addresses of guests it is assigned to",
+        reads="ids",
+        inner=pl.String(),
+        personal=True,
     )
     task_urls: pl.String = column("owners.taskUrls", about="Masked: addresses that open it", reads="secret")
-    taskdata: pl.String = column("taskdata", about="Answers: JSON object by field id, secrets masked", reads="json")
-    custom_fields: pl.String = column("custom_fields", about="The organization's own properties: JSON object", reads="json")
+    taskdata: pl.String = column(
+        "taskdata", about="Answers: JSON object by field id, secrets masked", reads="json", personal=True
+    )
+    custom_fields: pl.String = column(
+        "custom_fields", about="The organization's own properties: JSON object", reads="json", personal=True
+    )
     webhook: pl.String = column("webhook", about="Masked: an address that is called when it is completed", reads="secret")
     max_assignable: pl.Int64 = column("max_assignable", about="How many it may be assigned to; 0: any", unit="people", ge=0)
     completion_progress: pl.Float64 = column(
         "completion_progress", about="Share of those assigned who are done, where everyone must be", unit="as stated"
     )
-    starter_id: pl.Int64 = column("starter_id", about="User id of who started it", reads="user_id", ge=1)
-    completer_id: pl.Int64 = column("completer_id", about="User id of who completed it", reads="user_id", ge=1)
+    starter_id: pl.Int64 = column("starter_id", about="User id of who started it", reads="user_id", ge=1, refers="users.id")
+    completer_id: pl.Int64 = column(
+        "completer_id", about="User id of who completed it", reads="user_id", ge=1, refers="users.id"
+    )
     completer_guest: pl.String = column(
-        "completer_guest", "completer_guest_id", about="The guest who completed it, as the API names guests", reads="id"
+        "completer_guest",
+        "completer_guest_id",
+        about="The guest who completed it, as the API names guests",
+        reads="id",
+        personal=True,
     )
 
     created_at: Annotated[pl.Datetime, "us", "UTC"] = column("created_at", about="When it was made")

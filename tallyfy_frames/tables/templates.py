@@ -17,7 +17,7 @@ class TemplateFilters(Filters):
 
     snapshot_defaults: ClassVar[Mapping[str, str]] = {"archived": "include"}  # old runs point to archived ones
 
-    q: str | None = parameter("text to find in the title")
+    q: str | None = parameter("text to find in the title", personal=True)
     status: str | None = parameter("a state; its words are not documented")
     type: str | None = parameter("procedure, form, document")
     starred: bool | None = parameter("only templates that are starred, or that are not")
@@ -56,10 +56,13 @@ class Templates(Rows):
     explanation_video: pl.String = column("explanation_video", about="Address of a film that explains it")
     webhook: pl.String = column("webhook", about="Masked: an address that is called when it is launched", reads="secret")
     public_cover: pl.String = column("public_cover", about="Masked: the picture of its public page", reads="secret")
-    owner_id: pl.Int64 = column("owner_id", about="User id of its owner", reads="user_id", ge=1)
-    created_by: pl.Int64 = column("created_by", about="User id of who made it", reads="user_id", ge=1)
+    owner_id: pl.Int64 = column("owner_id", about="User id of its owner", reads="user_id", ge=1, refers="users.id")
+    created_by: pl.Int64 = column("created_by", about="User id of who made it", reads="user_id", ge=1, refers="users.id")
     last_updated_by: pl.String = column(
-        "last_updated_by", about="Who changed it last; id or name, sources disagree", reads="id"
+        "last_updated_by",
+        about="Who changed it last; id or name, sources disagree",
+        reads="id",
+        personal=True,
     )
     started_processes: pl.Int64 = column(
         "started_processes", about="Runs launched from it, when this was read", kind="volatile", unit="runs", ge=0
@@ -68,7 +71,9 @@ class Templates(Rows):
     prerun: pl.String = column("prerun", about="Fields of the kick-off form: JSON list; on runs a map", reads="json_list")
     automated_actions: pl.String = column("automated_actions", about="Its rules: JSON list", reads="json_list")
     linked_tasks: pl.String = column("linked_tasks", about="Tasks linked to it: JSON", reads="json_list")
-    custom_fields: pl.String = column("custom_fields", about="The organization's own properties: JSON object", reads="json")
+    custom_fields: pl.String = column(
+        "custom_fields", about="The organization's own properties: JSON object", reads="json", personal=True
+    )
     industry_tags: pl.String = column("industry_tags", about="Industries: JSON list", reads="json_list")
     topic_tags: pl.String = column("topic_tags", about="Topics: JSON list", reads="json_list")
     kickoff_title: pl.String = column("kickoff_title", about="Title of the kick-off form")
@@ -79,7 +84,7 @@ class Templates(Rows):
     ko_form_blueprint_id: pl.String = column("ko_form_blueprint_id", about="A template that serves as its form", reads="id")
     default_process_name_format: pl.String = column("default_process_name_format", about="How runs are named")
     default_folder: pl.String = column("default_folder", about="The folder that runs go to", reads="id")
-    folder_id: pl.String = column("folder_id", about="The folder it lies in", reads="id")
+    folder_id: pl.String = column("folder_id", about="The folder it lies in", reads="id", refers="folders.id")
     starred: pl.Boolean = column("starred", about="Starred by the token's user")
     is_public: pl.Boolean = column("is_public", about="Whether everybody can see it")
     is_featured: pl.Boolean = column("is_featured", about="As the vendor's SDK has it; undocumented")

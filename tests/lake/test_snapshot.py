@@ -398,7 +398,7 @@ def test_what_a_crash_left_behind_is_cleared_by_the_next_job(serve: Serve, tmp_p
         (None, (), "at least one"),
         (None, ("runs", "runs"), "each once"),
         (None, ("tasks2",), "no table"),
-        ({"q": "x"}, ("users",), "not among"),
+        ({"q": "x"}, ("users",), "none of the tables"),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_happens(tmp_path: Path, filters: Any, names: Any, says: str) -> None:

@@ -1,0 +1,202 @@
+"""What stands inside a row, as rows of its own: included records, who owns a task, answers to forms. Pure.
+
+An include is a collection ``{"data": […]}`` or an item ``{"data": {…}}``, and the documentation prints both without the
+wrapper; nothing is null, ``[]``, ``{}`` or a key that is missing (Fractal's conventions, as the vendor's SDK reads them).
+
+Answers lie in a map by field id, without label or type; those are in the definitions beside it, or are lost where the field
+was deleted since. What an answer looks like depends on the field's type ("Form fields", ten of them): a radio's is bare text, a
+dropdown's an object, a checklist's a list in which entries may not be selected. They come as text, and in types to count with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from tallyfy_frames.frames.flatten import INSTANT
+from tallyfy_frames.frames.masking import masked_texts
+from tallyfy_frames.frames.readers import FLAGS, items_of
+from tallyfy_frames.tables._table import Made, Part
+
+Row: TypeAlias = dict[str, Any]
+Maker: TypeAlias = Callable[..., Iterable[Row]]
+
+NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
+PLAIN_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,15}|[+-]?(?=[0-9.]{1,16}$)[0-9]+\.[0-9]+")  # what a double holds to the digit
+OF_FIELD: Final = ("alias", "label", "field_type", "position", "required", "step_id", "task_id")
+
+
+def make(part: Part, found: Mapping[str, Sequence[Any]]) -> tuple[list[Row], list[int]]:
+    """The rows inside the rows of a page, in order, and how many are in each. ``found`` holds the values of ``part.keys``."""
+    maker = MAKERS[part.made]
+    rows: list[Row] = []
+    counts: list[int] = []
+    for values in zip(*(found[key] for key in part.keys), strict=True):
+        start = len(rows)
+        rows += maker(*values)
+        counts.append(len(rows) - start)
+    return rows, counts
+
+
+def _records(value: Any) -> list[Any]:
+    """The records of an include, whatever they are wrapped in."""
+    if isinstance(value, dict) and value.keys() <= {"data", "meta"}:
+        value = value.get("data")
+    if value in NOTHING:
+        return []
+    if isinstance(value, dict):
+        listed = items_of(value)
+        return [value] if listed is None else listed
+    return value if isinstance(value, list) else [value]
+
+
+def _objects(value: Any) -> list[Row]:
+    """The same, where each should be an object: what is none is kept as a key that no column knows."""
+    return [record if isinstance(record, dict) else {"value": record} for record in _records(value)]
+
+
+def _json(value: Any) -> Iterator[Row]:
+    return ({"json": record} for record in _records(value))
+
+
+def _owners(tasks: Any) -> Iterator[Row]:
+    """Everyone that a task is assigned to: users by id or as objects, groups by id, guests by address."""
+    for task in _objects(tasks):
+        owners = task.get("owners")
+        for kind, key in (("user", "users"), ("guest", "guests"), ("group", "groups")):
+            for one in _records(owners.get(key)) if isinstance(owners, dict) else ():
+                if one not in (*NOTHING, 0, "0"):
+                    guest = one.get("email", one.get("id")) if kind == "guest" and isinstance(one, dict) else one
+                    yield {"task_id": task.get("id"), "kind": kind, kind: guest}
+
+
+def _kickoff_answers(prerun: Any, definitions: Any) -> Iterator[Row]:
+    """Answers of the kick-off form, by field. An older API lists the fields themselves, with their values."""
+    answers = prerun if isinstance(prerun, dict) else {}
+    fields = {_key(field): field for field in (*_objects(definitions), *([] if answers else _objects(prerun)))}
+    for key, field in fields.items():
+        yield _answer(key, field, answers.get(key, _own(field)))
+    for key in answers.keys() - fields.keys():
+        yield _answer(key, {}, answers[key])
+
+
+def _task_answers(fields: Any, tasks: Any) -> Iterator[Row]:
+    """Answers of the tasks' forms. A field holds its own, or its task does; of a deleted field the task alone knows."""
+    answers = {
+        (task.get("id"), key): (task, answer)
+        for task in _objects(tasks)
+        if isinstance(task.get("taskdata"), dict)
+        for key, answer in task["taskdata"].items()
+    }
+    homes = {key: task_id for task_id, key in answers}  # for a field that does not say which task it is in
+    seen = set()
+    for field in _objects(fields):
+        key = _key(field)
+        place = (field.get("task_id") or homes.get(key), key)
+        if place not in seen:
+            seen.add(place)
+            own = _own(field)
+            yield _answer(
+                key, {**field, "task_id": place[0]}, answers[place][1] if own in NOTHING and place in answers else own
+            )
+    for place, (task, answer) in answers.items():
+        if place not in seen:
+            yield _answer(place[1], {"task_id": place[0], "step_id": task.get("step_id")}, answer)
+
+
+def _key(field: Row) -> Any:
+    return field.get("id")
+
+
+def _own(field: Row) -> Any:
+    """The answer that a field holds: as ``field_value`` (the vendor's MCP server) or ``value`` (the documentation)."""
+    value = field.get("field_value")
+    return field.get("value") if value is None else value
+
+
+def _answer(key: Any, field: Row, given: Any) -> Row:
+    """An answer, as text and as what can be counted."""
+    row = {name: field.get(name) for name in OF_FIELD}
+    row["field_id"] = key
+    if given in NOTHING and not isinstance(given, bool | int | float):
+        return row
+    row["json"] = given
+    kind = str(field.get("field_type"))
+    value = given.get("value", given) if kind == "email" and isinstance(given, dict) else given  # a bad write, once stored
+    if isinstance(value, msgspec.Raw):  # more digits than a double holds
+        row["value"], row["number"] = bytes(value).decode(), value
+    elif isinstance(value, bool | int | float):
+        if value or kind in {"text", "textarea", "None"}:  # elsewhere 0 and false are no answer
+            row["value"] = str(value).lower() if isinstance(value, bool) else str(value)
+            row["number"] = None if isinstance(value, bool) else value
+    elif isinstance(value, str):
+        row["value"] = value
+        row["number"] = float(value) if kind in {"text", "None"} and PLAIN_NUMBER.fullmatch(value.strip()) else None
+        row["instant"] = value if kind == "date" and _is_instant(value) else None
+    elif kind == "table":
+        row["value"] = _written(value)
+        cells = items_of(value) if isinstance(value, dict) else value
+        row["items"] = None if cells is None or any(isinstance(cell, list | dict) for cell in cells) else [*map(_plain, cells)]
+    else:
+        row |= _chosen(value, kind)
+    return row
+
+
+def _chosen(value: Any, kind: str) -> Row:
+    """Of options those that are selected, of people their ids, of files their names."""
+    if isinstance(value, dict) and value.keys() & {"users", "guests", "groups"}:
+        people = {name: _records(value.get(name)) for name in ("users", "guests", "groups")}
+        everyone = [_plain(one) for some in people.values() for one in some]
+        return {**people, "items": everyone, "value": ", ".join(everyone) or None}
+    entries = items_of(value) if isinstance(value, dict) and "text" not in value else value
+    entries = [value] if entries is None or isinstance(entries, dict) else entries
+    if not all(isinstance(entry, dict) for entry in entries):
+        texts = [_plain(entry) for entry in entries]
+        return {"items": texts, "value": ", ".join(texts)}
+    if kind == "file" or any("filename" in entry for entry in entries):
+        names = [_plain(entry.get("filename")) for entry in entries]
+        return {"items": names, "value": ", ".join(names)}
+    if any("text" in entry for entry in entries):
+        several = kind == "multiselect" or isinstance(value, list)
+        chosen = [entry for entry in entries if not several or FLAGS.get(str(entry.get("selected")).lower(), False)]
+        texts = [_plain(entry.get("text")) for entry in chosen]
+        ids = [entry.get("id") for entry in chosen if entry.get("id") not in NOTHING]
+        return {"options": ids, "items": texts, "value": ", ".join(texts) if texts else None}
+    return {"value": _written(value)}
+
+
+def _written(value: Any) -> str | None:
+    """Compact JSON; None for what is nested too deeply."""
+    try:
+        return masked_texts([value])[0]
+    except RecursionError:
+        return None
+
+
+def _plain(value: Any) -> str:
+    """One thing of a list as text: of an object its name or id."""
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("email", "id", "text", "name") if value.get(key) is not None), None)
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _is_instant(text: str) -> bool:
+    if not re.fullmatch(INSTANT, text):
+        return False
+    try:
+        return datetime.fromisoformat(text).year > 1
+    except ValueError:
+        return False
+
+
+MAKERS: Final[Mapping[Made, Maker]] = {
+    "items": _objects,
+    "json": _json,
+    "owners": _owners,
+    "kickoff_answers": _kickoff_answers,
+    "task_answers": _task_answers,
+}

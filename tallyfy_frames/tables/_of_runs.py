@@ -1,0 +1,19 @@
+"""What the tables share whose rows stand inside runs: they come with runs, chosen by the filters of runs."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from tallyfy_frames.tables._table import Rows, column
+
+
+class OfRun(Rows):
+    """A row inside a run."""
+
+    run_id: pl.String = column(about="The run", reads="parent", nullable=False, refers="runs.id")
+
+
+class ListedOfRun(OfRun):
+    """One of several."""
+
+    position: pl.Int64 = column(about="Its place in the run's list, from 1", reads="place", unit="place", nullable=False, ge=1)

@@ -1,0 +1,39 @@
+"""What is to be done next in a run. Source: Tallyfy API docs, "Get process" (next_task)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import polars as pl
+
+from tallyfy_frames.tables._of_runs import ListedOfRun
+from tallyfy_frames.tables._table import Part, Table, column
+from tallyfy_frames.tables.runs import RunFilters
+
+
+class RunNextTask(ListedOfRun):
+    """One row per run that has an open task: the one due first. The API lists at most one."""
+
+    id: pl.String = column("id", about="The task's id", reads="id", nullable=False)
+    increment_id: pl.Int64 = column("increment_id", about="Running number, as the app shows it", ge=0)
+    alias: pl.String = column("alias", about="The step's name in formulas: the same in all runs of a template")
+    title: pl.String = column("title", about="Its title", personal=True)
+    status: pl.String = column("status", about="State when this was read")
+    owner_users: pl.List = column("owners.users", about="User ids it is assigned to", reads="user_ids", inner=pl.Int64())
+    owner_groups: pl.List = column("owners.groups", about="Ids of groups it is assigned to", reads="ids", inner=pl.String())
+    owner_guests: pl.List = column(
+        "owners.guests", about="E-mail addresses of guests it is assigned to", reads="ids", inner=pl.String(), personal=True
+    )
+    task_urls: pl.String = column("owners.taskUrls", about="Masked: addresses that open it", reads="secret")
+    deadline: Annotated[pl.Datetime, "us", "UTC"] = column("deadline", about="When it is due")
+
+
+RUN_NEXT_TASK = Table(
+    name="run_next_task",
+    path="runs",
+    model=RunNextTask,
+    filters=RunFilters,
+    key=("run_id", "position"),
+    part=Part(of="runs", keys=("next_task",), includes=("next_task",)),
+    glance=("run_id", "title", "owner_users", "deadline"),
+)
