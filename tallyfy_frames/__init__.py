@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tallyfy_frames._version import __version__
 
 if TYPE_CHECKING:
+    from tallyfy_frames.dataset import Dataset, load_dataset
     from tallyfy_frames.errors import (
         ApiError,
         AuthError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     )
     from tallyfy_frames.lake.manifest import Manifest
     from tallyfy_frames.lake.snapshot import read_snapshot, write_snapshot
+    from tallyfy_frames.planning import RequestPlan, plan
     from tallyfy_frames.reading import iter_runs, load, load_runs
     from tallyfy_frames.reading import iter_table as iter  # noqa: A004 - the public name
     from tallyfy_frames.report import LoadReport, ProgressEvent
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from tallyfy_frames.tables.users import UserFilters
 
 _HOMES: Final = {
+    "tallyfy_frames.dataset": ("Dataset", "load_dataset"),
     "tallyfy_frames.errors": (
         "ApiError", "AuthError", "ContractError", "DecodeError", "FilterError", "IncompleteRead", "LockHeld", "MissingExtra",
         "NotFound", "PaginationError", "RateLimited", "ServerError", "SettingsError", "ShrinkRefused", "SinkError",
@@ -49,6 +52,7 @@ _HOMES: Final = {
     ),
     "tallyfy_frames.lake.manifest": ("Manifest",),
     "tallyfy_frames.lake.snapshot": ("read_snapshot", "write_snapshot"),
+    "tallyfy_frames.planning": ("RequestPlan", "plan"),
     "tallyfy_frames.reading": ("iter_runs", "iter_table", "load", "load_runs"),
     "tallyfy_frames.report": ("LoadReport", "ProgressEvent"),
     "tallyfy_frames.settings": ("Settings",),

@@ -51,6 +51,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+PrivacyOption = Annotated[
+    str,
+    typer.Option(
+        "--privacy",
+        help="Personal data: keep it, replace its texts by keyed hashes that still join (hash; the key is TALLYFY_PRIVACY_KEY), "
+        "or drop it.",
+    ),
+]
 LogOption = Annotated[LogFormat, typer.Option("--log-format", help="Words on standard error: text, or JSON lines.")]
 InvalidOption = Annotated[
     str, typer.Option("--on-invalid", help="A value that breaks the contract: raise, null or quarantine.")
@@ -219,6 +227,13 @@ def _load(  # noqa: PLR0913 - the options of the command
     allow_incomplete: Annotated[
         bool, typer.Option("--allow-incomplete", help="Write what there is where completeness cannot be shown; still exit 11.")
     ] = False,
+    privacy: PrivacyOption = "keep",
+    reveal: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A secret column, such as a guest's link, to load all the same; repeat for more.", show_default=False
+        ),
+    ] = None,
     max_wait_s: WaitOption = None,
     max_requests_per_minute: PaceOption = None,
     log_format: LogOption = LogFormat.text,
@@ -234,7 +249,8 @@ def _load(  # noqa: PLR0913 - the options of the command
         settings = settings_with(max_wait_s=max_wait_s, max_requests_per_minute=max_requests_per_minute)
         frame = reading.load(
             name, filters, limit=limit, created_since=created_since, settings=settings, progress=progress, report=report,
-            on_invalid=on_invalid, allow_incomplete=allow_incomplete,  # type: ignore[arg-type]  # checked there
+            on_invalid=on_invalid, allow_incomplete=allow_incomplete, privacy=privacy,  # type: ignore[arg-type]  # checked there
+            reveal=reveal or (),
         )  # fmt: skip
         if report.rows_quarantined:
             voice.say("warning", f"{report.rows_quarantined} rows broke the contract and were left out")
@@ -316,23 +332,35 @@ def snapshot(  # noqa: PLR0913 - the options of the command
     allow_shrink: Annotated[
         bool, typer.Option("--allow-shrink", help="Publish although rows fell by more than 10 %, or the token's user changed.")
     ] = False,
+    privacy: PrivacyOption = "keep",
+    only_plan: Annotated[
+        bool, typer.Option("--plan", help="Only say how many requests it would take, and how long; asks each list for a page.")
+    ] = False,
     max_wait_s: WaitOption = None,
     max_requests_per_minute: PaceOption = None,
     log_format: LogOption = LogFormat.text,
 ) -> None:
     """Publish a snapshot as Parquet, partitioned by status: all of it, or nothing."""
     with speaking(log_format) as voice:
-        from tallyfy_frames.lake.snapshot import FILTERED, write_snapshot  # noqa: PLC0415 - heavy
+        from tallyfy_frames import planning  # noqa: PLC0415 - heavy
+        from tallyfy_frames.lake.snapshot import write_snapshot  # noqa: PLC0415
+        from tallyfy_frames.reading import FILTERED  # noqa: PLC0415
 
         quiet_retries()
         given = _named(filters or (), FILTERED)
+        names = table or ("runs",)
+        settings = settings_with(max_wait_s=max_wait_s, max_requests_per_minute=max_requests_per_minute)
+        if only_plan:
+            put_out(f"{planning.plan(names, given, settings=settings, whole=True)}\n".encode())
+            return
         manifest = write_snapshot(
             root,
             given,
-            tables=table or ("runs",),
-            settings=settings_with(max_wait_s=max_wait_s, max_requests_per_minute=max_requests_per_minute),
+            tables=names,
+            settings=settings,
             on_invalid=on_invalid,  # type: ignore[arg-type]  # checked there, with a better message
             allow_shrink=allow_shrink,
+            privacy=privacy,  # type: ignore[arg-type]  # likewise
             progress=None if log_format is LogFormat.text else False,
         )
         for name, entry in manifest.tables.items():

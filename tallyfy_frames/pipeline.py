@@ -202,16 +202,7 @@ class Job:
 
     def read(self, client: Client, name: str, listing: Listing, *, had_rows: bool) -> Iterator[tuple[str, pl.DataFrame]]:
         """The valid frames of one listing."""
-        plan = Plan(
-            per_page=self.settings.page_size,
-            order=self.spec.order,
-            sort=None if self.limit is None else getattr(self.wanted, "sort", None),
-            limit=self.limit,
-            since=self.since,
-            proof=self.settings.proof,
-            had_rows=had_rows,
-        )
-        walk = Walk(plan)
+        walk = Walk(self.plan(had_rows=had_rows))
         self.walks.append(walk)
         batch, sizes = Batch(), iter(BATCH_ROWS)
         batch_rows = next(sizes)
@@ -244,6 +235,18 @@ class Job:
         for landing in self.first(found, walk):
             batch.add(landing)
         yield from self.shape(batch, listing)
+
+    def plan(self, *, had_rows: bool = False) -> Plan:
+        """How a listing is read; ``had_rows``: it had some a moment ago."""
+        return Plan(
+            per_page=self.settings.page_size,
+            order=self.spec.order,
+            sort=None if self.limit is None else getattr(self.wanted, "sort", None),
+            limit=self.limit,
+            since=self.since,
+            proof=self.settings.proof,
+            had_rows=had_rows,
+        )
 
     def fresh(self, answer: Answer, landing: Landing) -> list[int]:
         """The rows that are new, and not older than wanted. What should be an instant and is none stays: a contract says so."""

@@ -5,10 +5,11 @@ The signature stands in each function by itself so that ``help()`` and editors s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -21,6 +22,8 @@ from tallyfy_frames.progress import ProgressOption
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
 from tallyfy_frames.tables._table import Filters, Table
+
+FILTERED: Final = "runs"  # the table that the filters of several tables are about
 
 
 def load(  # noqa: PLR0913 - the public face
@@ -210,6 +213,43 @@ def _job(  # noqa: PLR0913 - as load
         spec, wanted, settings, LoadReport() if report is None else report, (made,), on_invalid, limit, since,
         allow_incomplete=allow_incomplete, privacy=privacy_of(privacy, settings), reveal=frozenset(reveal),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A list to read, which of its rows, and the tables that are made of them."""
+
+    spec: Table
+    filters: Filters
+    makes: Sequence[Table]
+
+
+def readings(names: Collection[str], filters: Filters | Mapping[str, Any] | None, *, whole: bool) -> list[Reading]:
+    """The lists that ``names`` are made of, each once. ``filters`` are those of runs.
+
+    ``whole``: where they say nothing, archived runs are wanted, too, as those of every other list are.
+    """
+    if isinstance(names, str) or not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise UsageError("tables must be a list of names", hint="tables=('runs',)")
+    if not names or len(set(names)) < len(names):
+        raise UsageError("tables must name at least one table, each once", hint=f"there are {', '.join(tables.TABLES)}")
+    lists: dict[str, list[Table]] = {}
+    for name in names:
+        made = tables.get(name)
+        lists.setdefault(tables.listed(made).name, []).append(made)
+    if filters and FILTERED not in lists:
+        raise UsageError(f"filters are those of {FILTERED}, which none of the tables comes from")
+    found = []
+    for name, makes in lists.items():
+        spec = tables.get(name)
+        given = spec.filters.parse(filters if name == FILTERED else None)
+        sort = getattr(given, "sort", None)
+        if sort not in {None, spec.order}:
+            raise FilterError("a snapshot comes oldest first", hint=f"leave sort={sort!r} out, and sort what you read from it")
+        defaults = spec.filters.snapshot_defaults if whole or name != FILTERED else {}
+        given = replace(given, **{key: value for key, value in defaults.items() if getattr(given, key) is None})
+        found.append(Reading(spec, given, makes))
+    return found
 
 
 def privacy_of(mode: Mode, settings: Settings) -> Privacy:

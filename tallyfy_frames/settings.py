@@ -124,7 +124,7 @@ class Settings:
         token = Secret(given.get("TALLYFY_ACCESS_TOKEN", ""))
         path = None if token.reveal() else given.get("TALLYFY_ACCESS_TOKEN_FILE")
         org_id, base_url = given.get("TALLYFY_ORG_ID", ""), given.get("TALLYFY_BASE_URL") or DEFAULT_BASE_URL
-        privacy_key = Secret(given.get("TALLYFY_PRIVACY_KEY", "").strip())
+        privacy_key = Secret(given.get("TALLYFY_PRIVACY_KEY", "").strip()) if given.get("TALLYFY_PRIVACY_KEY") else None
         del given, environ  # they hold the token in the open, and a traceback may show what a frame holds
         if path:
             token = _token_in(path)

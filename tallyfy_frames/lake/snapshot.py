@@ -17,9 +17,9 @@ import re
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -29,21 +29,20 @@ import polars as pl
 from tallyfy_frames import pipeline, tables
 from tallyfy_frames._version import __version__
 from tallyfy_frames.contracts import CONTRACT_VERSION
-from tallyfy_frames.errors import FilterError, ShrinkRefused, SinkError, UsageError
+from tallyfy_frames.errors import ShrinkRefused, SinkError, UsageError
 from tallyfy_frames.frames.privacy import Mode, Privacy
 from tallyfy_frames.frames.validate import OnInvalid
 from tallyfy_frames.lake.lock import LOCK_NAME, locked
 from tallyfy_frames.lake.manifest import MANIFEST_NAME, Manifest, TableEntry
 from tallyfy_frames.lake.spool import SPOOL_NAME, Spool
 from tallyfy_frames.progress import ProgressOption
-from tallyfy_frames.reading import check_arguments, privacy_of
+from tallyfy_frames.reading import FILTERED, Reading, check_arguments, privacy_of, readings
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
 from tallyfy_frames.sinks.atomic import refusals, sync_folder, write_text
 from tallyfy_frames.sinks.parquet import ParquetSink, Written, write_quarantine
 from tallyfy_frames.tables._table import Filters, Table
 
-FILTERED: Final = "runs"  # the table that a snapshot's filters are about
 SHRINK_MAX: Final = 0.10  # of the current snapshot's rows: more is a token with fewer rights, until someone says otherwise
 SNAPSHOTS: Final = "snapshots"
 CURRENT: Final = "current"
@@ -82,9 +81,9 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     """
     check_arguments(settings, on_invalid, progress, report, allow_shrink=allow_shrink)
     settings = settings or Settings.from_env()
-    jobs, kept_back = _jobs(tables, filters), privacy_of(privacy, settings)
+    wanted, kept_back = readings(tables, filters, whole=True), privacy_of(privacy, settings)
     with _held(root) as place:
-        return _Publishing(place, settings, jobs, allow_shrink, kept_back).run(on_invalid, progress, report)
+        return _Publishing(place, settings, wanted, allow_shrink, kept_back).run(on_invalid, progress, report)
 
 
 def read_snapshot(root: str | Path, table: str = "runs", *, at: datetime | str | None = None) -> pl.LazyFrame:
@@ -162,41 +161,10 @@ def _scan(spec: Table, folder: Path, files: Sequence[Written]) -> pl.LazyFrame:
     return pl.concat(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class _ListJob:
-    """A list to read, which of its rows, and the tables that are made of them."""
-
-    spec: Table
-    filters: Filters
-    makes: Sequence[Table]
-
-    def given(self, privacy: Privacy) -> dict[str, Any]:
-        """The filters, as they may be written down."""
-        personal = {one.name: one.metadata.get("personal", False) for one in fields(self.filters)}
-        return {name: privacy.shown(value, personal=personal[name]) for name, value in self.filters.given().items()}
-
-
-def _jobs(names: Sequence[str], filters: Filters | Mapping[str, Any] | None) -> list[_ListJob]:
-    if isinstance(names, str) or not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
-        raise UsageError("tables must be a list of names", hint="tables=('runs',)")
-    if not names or len(set(names)) < len(names):
-        raise UsageError("tables must name at least one table, each once", hint=f"there are {', '.join(tables.TABLES)}")
-    lists: dict[str, list[Table]] = {}
-    for name in names:
-        made = tables.get(name)
-        lists.setdefault(tables.listed(made).name, []).append(made)
-    if filters and FILTERED not in lists:
-        raise UsageError(f"filters are those of {FILTERED}, which none of the tables comes from")
-    jobs = []
-    for name, makes in lists.items():
-        spec = tables.get(name)
-        given = spec.filters.parse(filters if name == FILTERED else None)
-        sort = getattr(given, "sort", None)
-        if sort not in {None, spec.order}:
-            raise FilterError("a snapshot comes oldest first", hint=f"leave sort={sort!r} out, and sort what you read from it")
-        defaults = {key: value for key, value in spec.filters.snapshot_defaults.items() if getattr(given, key) is None}
-        jobs.append(_ListJob(spec, replace(given, **defaults), makes))
-    return jobs
+def _given(reading: Reading, privacy: Privacy) -> dict[str, Any]:
+    """The filters, as they may be written down."""
+    personal = {one.name: one.metadata.get("personal", False) for one in fields(reading.filters)}
+    return {name: privacy.shown(value, personal=personal[name]) for name, value in reading.filters.given().items()}
 
 
 @contextmanager
@@ -260,7 +228,7 @@ class _Publishing:
         self,
         root: Path,
         settings: Settings,
-        jobs: Sequence[_ListJob],
+        jobs: Sequence[Reading],
         allow_shrink: bool,  # noqa: FBT001
         privacy: Privacy,
     ) -> None:
@@ -277,7 +245,7 @@ class _Publishing:
     @property
     def filters(self) -> dict[str, Any]:
         """Those of runs, as the manifest has them."""
-        return next((job.given(self.privacy) for job in self.jobs if job.spec.name == FILTERED), {})
+        return next((_given(job, self.privacy) for job in self.jobs if job.spec.name == FILTERED), {})
 
     def run(self, on_invalid: OnInvalid, progress: ProgressOption, report: LoadReport | None) -> Manifest:
         """Stage, check, publish; on any failure the staging folder goes and the current snapshot stays."""
@@ -368,7 +336,7 @@ class _Publishing:
             "organization_id": settings.org_id,
             # Whose rights chose the rows: a user, by any token; where the API does not tell, only this very token will do.
             "reader": _trace(settings) if token_user is None else token_user,
-            "lists": {job.spec.name: job.given(self.privacy) for job in self.jobs},
+            "lists": {job.spec.name: _given(job, self.privacy) for job in self.jobs},
             "tables": [table.name for job in self.jobs for table in job.makes],
             "privacy": self.privacy.facts(),
             "page_size": settings.page_size,
@@ -379,7 +347,7 @@ class _Publishing:
         }
 
     def stage(
-        self, job: _ListJob, spool: Spool, on_invalid: OnInvalid, progress: ProgressOption, report: LoadReport
+        self, job: Reading, spool: Spool, on_invalid: OnInvalid, progress: ProgressOption, report: LoadReport
     ) -> dict[str, TableEntry]:
         """Stream one list's tables into the staging folder, and check what arrived there."""
         load = pipeline.Job(
