@@ -1,7 +1,8 @@
 """Tallyfy's processes, and everything around them, as typed polars frames.
 
 ``load_runs()`` reads every run into one frame, exactly once, or raises; ``write_snapshot()`` publishes them as Parquet,
-partitioned by status. Start with the README; ``tallyfy-frames sandbox`` stands in for the API.
+partitioned by status; ``measures`` tells where the time goes. Start with the README; ``tallyfy-frames sandbox`` stands in for
+the API.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tallyfy_frames._version import __version__
 
 if TYPE_CHECKING:
+    from tallyfy_frames import measures
     from tallyfy_frames.dataset import Dataset, load_dataset
     from tallyfy_frames.errors import (
         ApiError,
@@ -59,14 +61,17 @@ _HOMES: Final = {
     "tallyfy_frames.tables.runs": ("RunFilters",),
     "tallyfy_frames.tables.users": ("UserFilters",),
 }  # fmt: skip
+_ROOMS: Final = ("measures",)
 _HOME_OF: Final = {name.removesuffix("_table"): (home, name) for home, names in _HOMES.items() for name in names}
 
 # Without `iter`: a star import must not hide the builtin.
-__all__ = sorted({*_HOME_OF, "__version__"} - {"iter"})  # noqa: PLE0605 - stated once, in _HOMES
+__all__ = sorted({*_HOME_OF, *_ROOMS, "__version__"} - {"iter"})  # noqa: PLE0605 - stated once, in _HOMES
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used: importing this package costs next to nothing."""
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOME_OF:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
@@ -76,4 +81,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Every public name, loaded or not."""
-    return sorted({*_HOME_OF, "__version__"})
+    return sorted({*_HOME_OF, *_ROOMS, "__version__"})
