@@ -24,6 +24,7 @@ def test_every_public_name_is_there_and_sorted() -> None:
         "RunFilters",
         "Settings",
         "LoadReport",
+        "measures",
     ):
         assert name in tf.__all__
 
