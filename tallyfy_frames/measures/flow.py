@@ -20,7 +20,7 @@ def work_in_progress(runs: pl.DataFrame, *, until: datetime, every: str = "1d", 
     ``at, opened, closed, open``, after the column ``by`` if one is named. A row tells what happened *before* ``at``: ``opened``
     counts runs that started before it (``started_at``, else ``created_at``), ``closed`` those of them completed or archived
     before it, ``open`` is the difference. So what happens at midnight belongs to the day that begins. The instants are whole
-    steps of ``every`` (polars' words: ``1h``, ``1d``, ``1w`` from Monday, ``1mo``; in UTC) from the last before the first start
+    steps of ``every`` (polars' words: ``1h``, ``1d``, ``1w`` from Monday, ``1mo``; in UTC) from the last up to the first start
     and, in the end, ``until``: the same ones for each value of ``by``, of which null is one.
 
     A run that was closed before it started was never open, and counts as closed when it started. Runs that start at ``until``
