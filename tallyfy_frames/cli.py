@@ -55,8 +55,7 @@ PrivacyOption = Annotated[
     str,
     typer.Option(
         "--privacy",
-        help="Personal data: keep it, replace its texts by keyed hashes that still join (hash; the key is TALLYFY_PRIVACY_KEY), "
-        "or drop it.",
+        help="Personal data: keep, drop, or hash: texts become keyed hashes, which still join (the key: TALLYFY_PRIVACY_KEY).",
     ),
 ]
 LogOption = Annotated[LogFormat, typer.Option("--log-format", help="Words on standard error: text, or JSON lines.")]

@@ -1,0 +1,173 @@
+"""What stands inside a row becomes rows: literals as the sources show them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tallyfy_frames import tables
+from tallyfy_frames.frames.parts import MAKERS, make
+
+TAG = {"id": 41, "tag_id": "ee" * 16}
+
+
+@pytest.mark.parametrize(
+    ("included", "records"),
+    [
+        ({"data": [TAG]}, [TAG]),
+        ({"data": [TAG], "meta": {}}, [TAG]),
+        ([TAG], [TAG]),
+        ({"data": TAG}, [TAG]),
+        (TAG, [TAG]),
+        ({"0": TAG, "2": TAG}, [TAG, TAG]),
+        (["vip"], [{"value": "vip"}]),
+        *((nothing, []) for nothing in (None, [], {}, "", {"data": None}, {"data": []}, {"data": {}})),
+    ],
+)
+def test_records_are_found_in_a_wrapper_or_without_one(included: Any, records: list[Any]) -> None:
+    assert [*MAKERS["items"](included)] == records
+
+
+def test_each_row_says_how_many_are_in_it() -> None:
+    part = tables.get("run_tags").part
+    assert part is not None
+    assert make(part, {"tags": [{"data": [TAG, TAG]}, None, [TAG]]}) == ([TAG] * 3, [2, 0, 1])
+
+
+def test_an_undocumented_include_is_kept_as_it_came() -> None:
+    made = MAKERS["json"]
+    assert [*made({"data": {"read": True}})] == [{"json": {"read": True}}]
+    assert [*made([1, "two", {"three": 3}])] == [{"json": 1}, {"json": "two"}, {"json": {"three": 3}}]
+    assert [*made({"total": 3})] == [{"json": {"total": 3}}]
+    assert [*made(None)] == [*made([])] == []
+
+
+def test_owners_are_users_guests_and_groups_in_any_shape() -> None:
+    tasks = [
+        {"id": "t1", "owners": {"users": [5120, {"id": 5121, "full_name": "x"}], "guests": ["a@b.example"], "groups": ["77"]}},
+        {"id": "t2", "owners": []},
+        {"id": "t3", "owners": None},
+        {"id": "t4"},
+        {"id": "t5", "owners": {"users": [0, None, ""], "guests": [{"email": "c@d.example"}], "groups": {"data": [{"id": 7}]}}},
+        {"id": "t6", "owners": {"users": {"0": 1, "2": 2}, "taskUrls": [["x"]]}},
+    ]
+    assert [*MAKERS["owners"]({"data": tasks})] == [
+        {"task_id": "t1", "kind": "user", "user": 5120},
+        {"task_id": "t1", "kind": "user", "user": {"id": 5121, "full_name": "x"}},
+        {"task_id": "t1", "kind": "guest", "guest": "a@b.example"},
+        {"task_id": "t1", "kind": "group", "group": "77"},
+        {"task_id": "t5", "kind": "guest", "guest": "c@d.example"},
+        {"task_id": "t5", "kind": "group", "group": {"id": 7}},
+        {"task_id": "t6", "kind": "user", "user": 1},
+        {"task_id": "t6", "kind": "user", "user": 2},
+    ]
+
+
+def answer(kind: str | None, given: Any) -> dict[str, Any]:
+    """What is made of one answer, without what is the same for all."""
+    (row,) = MAKERS["kickoff_answers"]({"f": given}, [] if kind is None else [{"id": "f", "field_type": kind}])
+    return {name: value for name, value in row.items() if name in ANSWER and value is not None}
+
+
+ANSWER = ("value", "number", "instant", "items", "options", "users", "guests", "groups")
+FILES = [{"id": "x", "filename": "a.pdf", "url": "organizations/o/file/x/dl"}, {"id": "y", "filename": "b.pdf"}]
+PEOPLE = {"users": [5120], "guests": ["a@b.example"], "groups": ["77"]}
+CHOSEN = [
+    {"id": 1, "text": "A", "value": None, "required": False, "selected": True},
+    {"id": 2, "text": "B", "selected": False},
+    {"id": 3, "text": "C"},
+    {"id": 4, "text": "D", "selected": "1"},
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "made"),
+    [
+        ("text", "Acorn Ltd", {"value": "Acorn Ltd"}),
+        ("text", "42", {"value": "42", "number": 42.0}),
+        ("text", "-37.50", {"value": "-37.50", "number": -37.5}),
+        ("text", 42, {"value": "42", "number": 42}),
+        ("text", 0, {"value": "0", "number": 0}),
+        ("text", True, {"value": "true"}),
+        ("text", "12345678901234567890", {"value": "12345678901234567890"}),
+        ("text", "1e3", {"value": "1e3"}),
+        ("text", "2031-04-05", {"value": "2031-04-05"}),
+        ("textarea", "<p>42</p>", {"value": "<p>42</p>"}),
+        ("textarea", "42", {"value": "42"}),
+        ("radio", "Gold", {"value": "Gold"}),
+        ("radio", "0", {"value": "0"}),
+        ("radio", 0, {}),
+        ("dropdown", {"id": 2, "text": "Gold", "value": None}, {"value": "Gold", "items": ["Gold"], "options": [2]}),
+        ("dropdown", "Gold", {"value": "Gold"}),
+        ("dropdown", False, {}),
+        ("multiselect", CHOSEN, {"value": "A, D", "items": ["A", "D"], "options": [1, 4]}),
+        ("multiselect", [CHOSEN[1]], {"items": [], "options": []}),
+        ("multiselect", {"0": CHOSEN[0], "3": CHOSEN[3]}, {"value": "A, D", "items": ["A", "D"], "options": [1, 4]}),
+        ("date", "2031-04-05T06:07:08.000Z", {"value": "2031-04-05T06:07:08.000Z", "instant": "2031-04-05T06:07:08.000Z"}),
+        ("date", "2031-04-05 06:07:08", {"value": "2031-04-05 06:07:08", "instant": "2031-04-05 06:07:08"}),
+        ("date", "2031-04-05", {"value": "2031-04-05", "instant": "2031-04-05"}),
+        ("date", "5 April", {"value": "5 April"}),
+        ("date", "2031-02-30", {"value": "2031-02-30"}),
+        ("email", "a+b@example.net", {"value": "a+b@example.net"}),
+        ("email", {"value": "a@b.example"}, {"value": "a@b.example"}),
+        ("file", FILES, {"value": "a.pdf, b.pdf", "items": ["a.pdf", "b.pdf"]}),
+        ("table", ["one", None, 3], {"value": '["one",null,3]', "items": ["one", "", "3"]}),
+        ("table", [["one"], ["two"]], {"value": '[["one"],["two"]]'}),
+        ("assignees_form", PEOPLE, {"value": "5120, a@b.example, 77", "items": ["5120", "a@b.example", "77"], **PEOPLE}),
+        *((kind, nothing, {}) for kind in ("text", "multiselect", "file", "table") for nothing in (None, "", [], {})),
+        (None, "Gold", {"value": "Gold"}),
+        (None, CHOSEN, {"value": "A, D", "items": ["A", "D"], "options": [1, 4]}),
+        (None, FILES, {"value": "a.pdf, b.pdf", "items": ["a.pdf", "b.pdf"]}),
+        (None, PEOPLE, {"value": "5120, a@b.example, 77", "items": ["5120", "a@b.example", "77"], **PEOPLE}),
+        (None, {"what": "is this"}, {"value": '{"what":"is this"}'}),
+    ],
+)
+def test_an_answer_is_read_by_the_type_of_its_field(kind: str | None, given: Any, made: dict[str, Any]) -> None:
+    assert answer(kind, given) == made
+
+
+def test_an_answer_whose_field_was_deleted_is_there_without_its_question() -> None:
+    rows = [
+        *MAKERS["kickoff_answers"](
+            {"gone": "x", "kept": "y"}, {"data": [{"id": "kept", "label": "Why?", "field_type": "text"}]}
+        )
+    ]
+    assert [(row["field_id"], row["label"], row["value"]) for row in rows] == [("kept", "Why?", "y"), ("gone", None, "x")]
+
+
+def test_a_field_without_an_answer_is_there_too() -> None:
+    (row,) = MAKERS["kickoff_answers"]([], [{"id": "f", "label": "Why?", "position": 1}])
+    assert (row["field_id"], row["label"], row["position"], row.get("value"), row.get("json")) == ("f", "Why?", 1, None, None)
+
+
+def test_an_older_api_lists_the_fields_of_the_kick_off_form_with_their_values() -> None:
+    (row,) = MAKERS["kickoff_answers"]([{"id": "f", "label": "Why?", "field_type": "text", "value": "so"}], None)
+    assert (row["field_id"], row["label"], row["value"]) == ("f", "Why?", "so")
+
+
+FIELD = {"id": "f", "task_id": "t", "label": "Why?", "field_type": "text"}
+
+
+@pytest.mark.parametrize(
+    ("field", "taskdata", "value"),
+    [
+        ({**FIELD, "field_value": "live"}, [], "live"),
+        ({**FIELD, "value": "docs"}, [], "docs"),
+        ({**FIELD, "field_value": None, "value": "docs"}, {"f": "task"}, "docs"),
+        (FIELD, {"f": "task"}, "task"),
+        ({**FIELD, "task_id": None}, {"f": "task"}, "task"),
+        (FIELD, [], None),
+    ],
+)
+def test_a_tasks_answer_stands_in_its_field_or_in_its_task(field: dict[str, Any], taskdata: Any, value: str | None) -> None:
+    tasks = {"data": [{"id": "t", "step_id": "s", "taskdata": taskdata}]}
+    (row,) = MAKERS["task_answers"]({"data": [field]}, tasks)
+    assert (row["field_id"], row.get("value"), row["label"]) == ("f", value, "Why?")
+    assert row["task_id"] == (None if field["task_id"] is None and not taskdata else "t")
+
+
+def test_a_tasks_answer_without_a_field_is_there_with_its_task() -> None:
+    tasks = [{"id": "t", "step_id": "s", "taskdata": {"gone": ["x"]}}]
+    (row,) = MAKERS["task_answers"](None, tasks)
+    assert (row["field_id"], row["task_id"], row["step_id"], row["label"], row["items"]) == ("gone", "t", "s", None, ["x"])
