@@ -59,11 +59,11 @@ class TemplateSteps(Rows):
     deadline_step: pl.String = column(
         "deadline.step", about="… counted from which step, or from start_run, the launch", reads="id"
     )
-    launches_id: pl.String = column(
+    bp_to_launch_id: pl.String = column(
         "bp_to_launch.id", about="Another template that it launches", reads="id", refers="templates.id"
     )
-    launches_name_format: pl.String = column("bp_to_launch.default_name_format", about="How that run is named")
-    launches_tasks_within_process: pl.Boolean = column(
+    bp_to_launch_default_name_format: pl.String = column("bp_to_launch.default_name_format", about="How that run is named")
+    bp_to_launch_tasks_within_process: pl.Boolean = column(
         "bp_to_launch.tasks_within_process", about="Whether that template's tasks join this run"
     )
     assignees: pl.List = column("assignees", about="User ids it is assigned to", reads="user_ids", inner=pl.Int64())
