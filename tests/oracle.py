@@ -6,11 +6,25 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tallyfy_frames.sandbox.facts import Folder, Group, Guest, OrgTask, Run, Tag, Template, User
+from tallyfy_frames.sandbox.facts import (
+    Answer,
+    Entry,
+    Field,
+    Folder,
+    Group,
+    Guest,
+    OrgTask,
+    Run,
+    Step,
+    Tag,
+    Task,
+    Template,
+    User,
+)
 from tallyfy_frames.sandbox.world import NOW, World
 
 # Columns whose text is JSON: compared as what it means.
-JSON_COLUMNS = ("prerun", "custom_fields", "extra", "automated_actions", "taskdata")
+JSON_COLUMNS = ("prerun", "custom_fields", "extra", "automated_actions", "taskdata", "captures")
 
 
 def expected_run(run: Run) -> dict[str, Any]:
@@ -53,13 +67,105 @@ def expected_template(template: Template) -> dict[str, Any]:
         template, "id", "increment_id", "title", "summary", "type", "status", "owner_id", "created_by", "steps_count", "starred",
         "is_public", "created_at", "last_updated", "archived_at",
     )  # fmt: skip
-    fields = [
-        {"id": key, "checklist_id": template.id, "field_type": kind, "label": label, "position": position, "required": False}
-        for position, (key, kind, label) in enumerate(template.fields, start=1)
-    ]
     return row | {
-        "users": list(template.users), "groups": list(template.groups), "prerun": fields, "webhook": "***",
+        "users": list(template.users), "groups": list(template.groups), "prerun": [expected_field(field) for field in template.fields], "webhook": "***",
         "automated_actions": [], "custom_fields": {},
+    }  # fmt: skip
+
+
+def expected_field(field: Field) -> dict[str, Any]:
+    """A field of a form as a template defines it, in JSON."""
+    stamp = f"{field.created_at:%Y-%m-%dT%H:%M:%S}.000Z"
+    return _facts(field, "id", "alias", "label", "guidance", "position", "required") | {
+        "checklist_id" if field.step_id is None else "step_id": field.step_id or field.template_id,
+        "field_type": field.kind,
+        "options": [{"id": one.id, "text": one.text, "value": one.value, "required": False} for one in field.options],
+        "columns": [{"id": number, "label": label} for number, label in enumerate(field.columns, start=1)],
+        "field_validation": "|".join(field.validation) if len(field.validation) > 1 else [*field.validation],
+        "collect_time": field.kind == "date", "use_wysiwyg_editor": field.kind == "textarea", "default_value_enabled": False,
+        "default_value": None, "prefix": None, "suffix": None, "settings": None, "list": None, "unique_id": None,
+        "created_at": stamp, "last_updated": stamp,
+    }  # fmt: skip
+
+
+def expected_step(step: Step) -> dict[str, Any]:
+    """What is known of a step, under the API's names; those of a small object are joined: ``deadline_value``."""
+    row = _facts(
+        step, "id", "title", "alias", "summary", "step_type", "position", "allow_guest_owners", "max_assignable",
+        "skip_start_process", "can_complete_only_assignees", "everyone_must_complete", "is_soft_start_date",
+        "prevent_guest_comment", "role_changes_every_time", "assign_run_starter", "top_secret", "send_chromeless", "created_at",
+        "last_updated", "archived_at",
+    )  # fmt: skip
+    start, due, launch = step.start_date, step.deadline, step.bp_to_launch
+    return row | {
+        "checklist_id": step.template_id,
+        "webhook": "***",
+        "start_date_value": start and start[0],
+        "start_date_unit": start and start[1],
+        "deadline_value": due and due.value,
+        "deadline_unit": due and due.unit,
+        "deadline_option": due and due.option,
+        "deadline_step": due and due.step,
+        "bp_to_launch_id": launch and launch.template_id,
+        "bp_to_launch_default_name_format": launch and launch.name_format,
+        "bp_to_launch_tasks_within_process": launch and launch.tasks_within_process,
+        "assignees": list(step.assignees),
+        "guests": list(step.guests),
+        "groups": list(step.groups),
+        "roles": list(step.roles),
+        "captures": [expected_field(field) for field in step.fields],
+        "custom_fields": {},
+    }
+
+
+def expected_activity(entry: Entry, org_id: str) -> dict[str, Any]:
+    """What is known of an entry of the activity feed, under the API's names; nothing is in a list."""
+    parent = entry.parent_class
+    return _facts(
+        entry, "id", "verb", "type", "source", "actor_type", "actor_id", "description", "field", "old_value", "text", "undoable",
+        "created_at",
+    ) | {
+        "organization_id": org_id,
+        "auditable_type": f"App\\Models\\{entry.subject_class}",
+        "auditable_id": entry.subject_id,
+        "parentable_type": None if parent is None else f"App\\Models\\{parent}",
+        "parentable_id": entry.parent_id,
+        "actor_full_name": entry.actor_name,
+        "actor_email": entry.actor_email,
+    }  # fmt: skip
+
+
+def visible_tasks(run: Run) -> list[Task]:
+    """Those that no rule hides, by position: what ``with=tasks`` brings."""
+    return [task for task in run.tasks if task.status != "auto-skipped"]
+
+
+def next_task_of(run: Run) -> Task | None:
+    """The visible task that is not done and due first; without a deadline last, then by position."""
+    pending = [task for task in visible_tasks(run) if task.status != "completed"]
+    dated = sorted((task for task in pending if task.deadline is not None), key=lambda task: (task.deadline, task.position))
+    return next(iter(dated or pending), None)
+
+
+def answers_of_run(world: World, run: Run) -> list[dict[str, Any]]:
+    """Every field of both forms of a run, and answers to fields that are gone: what they mean, and ``raw``, as it is stored.
+
+    ``task_id`` is null on the kick-off form; ``hidden``: a rule hides the task; ``defined``: the template still has the field;
+    ``given``: its key is in ``prerun`` or ``taskdata``; ``empty``: whatever is stored says nothing.
+    """
+    rows = [_answer(run, answer, None) for answer in run.answers]
+    return rows + [_answer(run, answer, one.task) for one in world.tasks_of(run) for answer in one.answers]
+
+
+def _answer(run: Run, answer: Answer, task: Task | None) -> dict[str, Any]:
+    field = answer.field
+    return _facts(answer, "given", "empty", "raw", "text", "number", "instant") | {
+        "run_id": run.id, "task_id": None if task is None else task.id, "step_id": field.step_id,
+        "hidden": task is not None and task.status == "auto-skipped", "defined": field.deleted_at is None,
+        "field_id": field.id, "alias": field.alias, "label": field.label, "field_type": field.kind, "position": field.position,
+        "required": field.required, "options": [option.text for option in answer.chosen],
+        "option_ids": [option.id for option in answer.chosen], "users": list(answer.users), "guests": list(answer.guests),
+        "groups": list(answer.groups), "filenames": list(answer.filenames), "cells": [list(row) for row in answer.cells],
     }  # fmt: skip
 
 
@@ -80,7 +186,7 @@ def expected_task(one: OrgTask) -> dict[str, Any]:
         "owner_users": list(task.users),
         "owner_groups": list(task.groups),
         "owner_guests": list(task.guests),
-        "taskdata": one.answers,
+        "taskdata": without_secrets(one.taskdata),
         "webhook": "***",
     }
 
@@ -119,7 +225,7 @@ def _facts(record: object, *names: str) -> dict[str, Any]:
 
 def without_secrets(value: Any) -> Any:
     if isinstance(value, dict):
-        secret = {"webhook", "url", "guest_link"}
+        secret = {"webhook", "url", "full_url", "guest_link"}
         return {key: "***" if key in secret else without_secrets(item) for key, item in value.items()}
     return [without_secrets(item) for item in value] if isinstance(value, list) else value
 

@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+NOW: Final = datetime(2031, 6, 1, 12, 0, tzinfo=UTC)
+START: Final = NOW - timedelta(days=400)
+
+
+def hex_id(*parts: object) -> str:
+    """A stable 32-hex id, the form of the API's own."""
+    return hashlib.md5("/".join(map(str, parts)).encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """The organization itself. ``work_hours`` has an entry per day worked: from when, till when."""
+
+    id: str
+    name: str
+    timezone: str
+    work_hours: Mapping[str, tuple[str, str]]
+    auto_archive: bool
+    auto_archive_after: tuple[int, str] | None  # how many of which unit
+    auto_complete_tasks: bool
+    auto_complete_task_months: int
+    webhook_date_field_format: str
+    created_at: datetime
+    last_updated: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +125,140 @@ class Guest:
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
-    """What runs are launched from."""
+class Option:
+    """One of the choices of a field."""
+
+    id: int
+    text: str
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A question on a form: of a step, or (``step_id`` None) of the kick-off form. Its id is the same in every run."""
+
+    id: str
+    template_id: str
+    step_id: str | None
+    alias: str
+    kind: str  # one of the ten field types
+    label: str
+    guidance: str | None
+    position: int
+    required: bool
+    options: tuple[Option, ...]  # of radio, dropdown and multiselect
+    columns: tuple[str, ...]  # of table
+    validation: tuple[str, ...]
+    created_at: datetime
+    deleted_at: datetime | None = None  # runs launched before have answers to it; it is defined nowhere any more
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is stored for a field (``raw``, as whoever wrote it sent it), and what that means; nothing of it: no answer."""
+
+    field: Field
+    given: bool  # False: not even its key is there
+    raw: Any = None
+    text: str | None = None  # of text, textarea, radio and email; of a number or a boolean, as JSON spells it
+    number: float | None = None  # of a text that is a JSON number
+    instant: datetime | None = None  # of a date; of a day alone, when it begins in UTC
+    chosen: tuple[Option, ...] = ()  # of radio, dropdown and multiselect
+    users: tuple[int, ...] = ()  # of assignees_form
+    guests: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    filenames: tuple[str, ...] = ()  # of file
+    cells: tuple[tuple[object, ...], ...] = ()  # of table, by row
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody answered: there is no value, or one that says nothing."""
+        return self.text is None and self.instant is None and not (
+            self.chosen or self.users or self.guests or self.groups or self.filenames or self.cells
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a step is due: ``value`` units ``option`` (from, prior_to) ``step``, a step's id or ``start_run``."""
+
+    value: int
+    unit: str
+    option: str
+    step: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The template that a step launches."""
+
+    template_id: str
+    name_format: str | None
+    tasks_within_process: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a template; tasks are made of it."""
+
+    id: str
+    template_id: str
+    title: str
+    alias: str
+    summary: str | None
+    step_type: str
+    position: int  # from 1
+    allow_guest_owners: bool
+    max_assignable: int
+    skip_start_process: bool
+    can_complete_only_assignees: bool
+    everyone_must_complete: bool
+    start_date: tuple[int, str] | None  # how many of which unit after the launch
+    is_soft_start_date: bool
+    deadline: Deadline | None
+    bp_to_launch: Launch | None
+    assignees: tuple[int, ...]
+    guests: tuple[str, ...]
+    groups: tuple[str, ...]
+    roles: tuple[str, ...]
+    fields: tuple[Field, ...]
+    fields_gone: tuple[Field, ...]
+    prevent_guest_comment: bool
+    role_changes_every_time: bool
+    assign_run_starter: bool | None
+    top_secret: bool
+    send_chromeless: bool
+    created_at: datetime
+    last_updated: datetime
+    archived_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A milestone of a template."""
 
     id: str
     title: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What runs are launched from."""
+
+    number: int
+    id: str
+    title: str
     type: str
-    fields: tuple[tuple[str, str, str], ...]  # (id, field type, label) of the kick-off form
+    fields: tuple[Field, ...]  # of the kick-off form
+    fields_gone: tuple[Field, ...]
+    steps: tuple[Step, ...]
+    stages: tuple[Stage, ...]
     increment_id: int
     summary: str | None
     status: str
     owner_id: int | None
     created_by: int
-    steps_count: int
     starred: bool
     is_public: bool
     users: tuple[int, ...]
@@ -118,6 +266,11 @@ class Template:
     created_at: datetime
     last_updated: datetime
     archived_at: datetime | None
+
+    @property
+    def steps_count(self) -> int:
+        """How many steps it has."""
+        return len(self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +330,7 @@ class Run:
     due_date: datetime | None
     max_task_deadline: datetime | None
     late_tasks: int | None
-    prerun: dict[str, Any]
+    form: Callable[[], tuple[Answer, ...]]  # draws them once somebody asks
     prerun_status: str | None
     prerun_completed_at: datetime | None
     prerun_completed_by: int | None
@@ -196,6 +349,16 @@ class Run:
     folder: Folder | None
     tasks: tuple[Task, ...]
     unknown: dict[str, Any] = field(default_factory=dict)  # keys that no source documents
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """Of the kick-off form."""
+        return self.form()
+
+    @property
+    def prerun(self) -> dict[str, Any]:
+        """The kick-off answers as they are stored, by field."""
+        return {answer.field.id: answer.raw for answer in self.answers if answer.given}
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +382,40 @@ class OrgTask:
     everyone_must_complete: bool
     problem: bool
     max_assignable: int
-    answers: dict[str, Any]
+    answers: tuple[Answer, ...]  # of the step's form
+
+    @property
+    def taskdata(self) -> dict[str, Any]:
+        """The answers as they are stored, by field."""
+        return {answer.field.id: answer.raw for answer in self.answers if answer.given}
 
     @property
     def open(self) -> bool:
         """Whether somebody still has to do it."""
         return self.task.status not in {"completed", "auto-skipped"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened, as the activity feed has it: ``actor`` did ``verb`` to ``subject``, which lies in ``parent``."""
+
+    id: int
+    verb: str
+    type: str  # process, task, template, guest, tag
+    source: str
+    actor_type: str  # user, guest, system
+    actor_id: int | None
+    actor_name: str | None
+    actor_email: str | None
+    description: str
+    field: str | None  # what was changed,
+    old_value: str | None  # and from what
+    subject_class: str  # Run, Task, Checklist, Guest, Tag
+    subject_id: str
+    subject_title: str
+    parent_class: str | None
+    parent_id: str | None
+    parent_title: str | None
+    text: str | None  # of a comment
+    undoable: bool
+    created_at: datetime

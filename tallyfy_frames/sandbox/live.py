@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from tallyfy_frames.sandbox.facts import Run
+from tallyfy_frames.sandbox.facts import NOW, START, Run
 from tallyfy_frames.sandbox.routes import Routes
-from tallyfy_frames.sandbox.world import NAMES, NOW, START, STATUSES, make_run
+from tallyfy_frames.sandbox.world import NAMES, STATUSES, make_run
 
 TRIES: Final = 40  # draws for a run that will do, before all are looked at
 PAGE_SIZE_MAX: Final = 100  # a burst is more than a page can hold

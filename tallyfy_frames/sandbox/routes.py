@@ -9,17 +9,20 @@ from __future__ import annotations
 import random
 import re
 from bisect import bisect_left, insort
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
-from tallyfy_frames.sandbox.facts import Run
-from tallyfy_frames.sandbox.lists import LISTS
-from tallyfy_frames.sandbox.lists._list import AnyList
-from tallyfy_frames.sandbox.wire import INCLUDES, Wire
-from tallyfy_frames.sandbox.world import NOW, World
+from tallyfy_frames.sandbox import filters
+from tallyfy_frames.sandbox.definitions import definition
+from tallyfy_frames.sandbox.facts import OrgTask, Run, Template
+from tallyfy_frames.sandbox.includes import Includes
+from tallyfy_frames.sandbox.lists import LISTS, steps, tasks
+from tallyfy_frames.sandbox.lists._list import AnyList, asked
+from tallyfy_frames.sandbox.wire import Wire
+from tallyfy_frames.sandbox.world import World
 
 QUIRKS: Final = {
     "status-archived-ignored": "status=archived is not a filter (vendor's MCP); default: it selects archived runs",
@@ -54,6 +57,11 @@ QUIRKS: Final = {
     "text-numbers": "the numbers in meta are strings",
     "progress-number": "progress is a bare number, as in webhooks",
     "me-forbidden": "the route that names the token's user answers 403",
+    "not-admin": "the token's user is no administrator: a single member is 403, though the list of all is not",
+    "include-bare": "includes are never wrapped; default: most are in an object of data alone, some are bare",
+    "include-tasks-10": "with=tasks brings 10 tasks of a run at most, and says nothing; default: all that no rule hides",
+    "form-values-ignored": "form_fields_values has no effect on the list of runs; default: form fields bring their answers",
+    "activity-scalars": "values of the activity feed are bare; default: most are in an array of one",
 }  # fmt: skip
 
 Query = Mapping[str, str]
@@ -109,7 +117,10 @@ class Routes:
         self.wire = wire
         self.quirks = quirks
         self.links_base = links_base
+        self.includes = Includes(wire)
+        self.reader = filters.Reader(world.me.id, quirks)
         self.lists: dict[tuple[tuple[str, str], ...], Listed] = {}
+        self.selected: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[int, Sequence[Any]]] = {}  # and of which version
         self.request = 0
 
     def answer(self, path: Sequence[str], query: Query) -> object:
@@ -118,14 +129,43 @@ class Routes:
             case ["me"] | ["organizations", _, "me"]:
                 return self.me()
             case ["me", "organizations"]:
-                return {"data": [{"id": self.world.org_id, "name": "Sandbox & Sons"}]}
-            case ["organizations", _, "runs"]:
+                return {"data": [self.wire.organization(self.world.organization)]}
+            case ["organizations", _]:
+                return {"data": self.wire.organization(self.world.organization)}
+            case ["organizations", _, *rest]:
+                return self.within(rest, query)
+        raise Refused(404, {"error": True, "message": "Endpoint not found", "code": "ENDPOINT_NOT_FOUND"})
+
+    def within(self, path: Sequence[str], query: Query) -> object:  # noqa: C901, PLR0911, PLR0912 - one case a route
+        """The same, inside the organization."""
+        match path:
+            case ["runs"]:
                 return self.runs(query)
-            case ["organizations", _, "runs", run_id]:
+            case ["runs", run_id]:
                 return self.run(run_id, query)
-            case ["organizations", _, "runs", run_id, "tasks"]:
+            case ["runs", run_id, "tasks"]:
                 return self.tasks_of(run_id, query)
-            case ["organizations", _, name] if name in LISTS:
+            case ["runs", run_id, "tasks", task_id]:
+                return self.task(self.world.tasks_of(self.found(run_id)), task_id, query)
+            case ["runs", run_id, "form-fields"]:
+                return {"data": self.includes.form_fields(self.found(run_id))}
+            case ["tasks", task_id]:
+                return self.task(self.world.tasks, task_id, query)
+            case ["me", "tasks"]:
+                return self.tasks_for(lambda one: self.world.me.id in one.task.users, query, route="me/tasks")
+            case ["users", user_id]:
+                return self.user(user_id)
+            case ["users", user_id, "tasks"]:
+                return self.tasks_for(lambda one: user_id in map(str, one.task.users), query, route=f"users/{user_id}/tasks")
+            case ["guests", code, "tasks"]:
+                return self.tasks_of_guest(code, query)
+            case ["checklists", template_id]:
+                return {"data": LISTS["checklists"].body(self.wire, self.template(template_id), query)}
+            case ["checklists", template_id, "steps"]:
+                return self.steps_of(template_id, query)
+            case ["checklists", template_id, "form-fields"]:
+                return {"data": self.forms_of(self.template(template_id))}
+            case [name] if name in LISTS:
                 return self.list_of(LISTS[name], query)
         raise Refused(404, {"error": True, "message": "Endpoint not found", "code": "ENDPOINT_NOT_FOUND"})
 
@@ -135,50 +175,99 @@ class Routes:
             raise Refused(403, {"message": "This action is unauthorized."})
         return {"data": self.wire.user(self.world.me)}
 
+    def user(self, user_id: str) -> object:
+        """One member, for an administrator."""
+        if "not-admin" in self.quirks:
+            raise Refused(403, {"message": "This action is unauthorized."})
+        return {"data": self.wire.user(_one(user for user in self.world.users if str(user.id) == user_id))}
+
     def run(self, run_id: str, query: Query) -> object:
         """One run, archived or not."""
-        run = self.found(run_id)
-        return {"data": self.wire.run(run, _csv(query.get("with")), with_values=query.get("form_fields_values") == "true")}
+        values = query.get("form_fields_values") == "true"
+        return {"data": self.includes.run(self.found(run_id), asked(query), with_values=values)}
 
     def found(self, run_id: str) -> Run:
         """A run, or the answer that there is none."""
-        run = self.world.runs_by_id.get(run_id)
-        if run is None:
-            raise Refused(404, {"error": True, "message": "Not found", "code": "RESOURCE_NOT_FOUND"})
-        return run
+        return _one([self.world.runs_by_id[run_id]] if run_id in self.world.runs_by_id else [])
+
+    def task(self, among: Sequence[OrgTask], task_id: str, query: Query) -> object:
+        """One task; its text comes unasked."""
+        with_text = {**query, "with": f"{query.get('with', '')},summary"}
+        return {"data": tasks.LIST.body(self.wire, _one(one for one in among if one.task.id == task_id), with_text)}
 
     def tasks_of(self, run_id: str, query: Query) -> object:
         """The tasks of one run, archived or not: by position, unless ``sort`` names a deadline."""
-        self.found(run_id)
-        one = LISTS["tasks"]
-        chosen = [task for task in one.select(self.world, {**query, "archived": "true"}) if task.run and task.run.id == run_id]
+        chosen = tasks.chosen(self.world.tasks_of(self.found(run_id)), {**query, "archived": "true"})
         if "deadline" not in query.get("sort", ""):
-            chosen.sort(key=lambda task: task.task.position, reverse=query.get("sort") == "-position")
-        return self.envelope(
-            chosen, lambda task: one.body(self.wire, task, query), query,
-            route=f"runs/{run_id}/tasks", default_size=one.default_size, cap=one.cap,
+            chosen = sorted(chosen, key=lambda one: one.task.position, reverse=query.get("sort") == "-position")
+        return self.page_of(
+            chosen, tasks.LIST, query, route=f"runs/{run_id}/tasks", unpaged=("without_pagination", "true")
         )  # fmt: skip
+
+    def tasks_for(self, whose: Callable[[OrgTask], bool], query: Query, *, route: str, fixed_size: bool = False) -> object:
+        """The tasks of one person: only the active ones, unless ``status`` says otherwise (vendor's SDK, measured)."""
+        chosen = tasks.chosen([one for one in self.world.tasks if whose(one)], {"status": "active", **query})
+        if fixed_size:
+            query = {name: value for name, value in query.items() if name != "per_page"}
+        return self.page_of(chosen, tasks.LIST, query, route=route)
+
+    def tasks_of_guest(self, code: str, query: Query) -> object:
+        """The tasks of a guest, by the secret code: ten a page, whatever is asked."""
+        guest = _one(guest for guest in self.world.guests if guest.code == code)
+        return self.tasks_for(
+            lambda one: guest.email in one.task.guests, query, route=f"guests/{code}/tasks", fixed_size=True
+        )  # fmt: skip
+
+    def template(self, template_id: str) -> Template:
+        """A template; of an archived one the answer is that there is none."""
+        return _one(one for one in self.world.templates if one.id == template_id and one.archived_at is None)
+
+    def steps_of(self, template_id: str, query: Query) -> object:
+        """The steps of a template, by position: ten a page, and never all at once."""
+        return self.envelope(
+            self.template(template_id).steps, lambda step: steps.body(self.wire, step), query,
+            route=f"checklists/{template_id}/steps", default_size=steps.PAGE_SIZE, cap=steps.PAGE_SIZE, unpaged=None,
+        )  # fmt: skip
+
+    def forms_of(self, template: Template) -> dict[str, object]:
+        """All fields of a template: of its steps, and of its kick-off form."""
+        return {
+            "id": template.id,
+            "title": template.title,
+            "form_fields": [definition(field) for step in template.steps for field in step.fields],
+            "ko_form_fields": [definition(field) for field in template.fields],
+        }
 
     def runs(self, query: Query) -> object:
         """The list of runs."""
-        ordered = self.listed(query)
-        includes = [name for name in _csv(query.get("with")) if name in INCLUDES]
-        values = query.get("form_fields_values") == "true"
+        names = asked(query)
+        values = query.get("form_fields_values") == "true" and "form-values-ignored" not in self.quirks
         return self.envelope(
-            ordered, lambda run: self.wire.run(run, includes, with_values=values), query, route="runs", default_size=10, cap=100
-        )
+            self.listed(query), lambda run: self.includes.run(run, names, with_values=values), query,
+            route="runs", default_size=10, cap=100,
+        )  # fmt: skip
 
     def list_of(self, one: AnyList, query: Query) -> object:
-        """A list that is short and stands still."""
-        records = one.select(self.world, query)
+        """Another list of the organization."""
+        if not one.moves:
+            return self.page_of(one.select(self.world, query), one, query, route=one.path)
+        key = one.path, _without_pages(query)
+        if key not in self.selected or self.selected[key][0] != self.world.version:
+            self.selected[key] = self.world.version, one.select(self.world, query)
+        return self.page_of(self.selected[key][1], one, query, route=one.path)
+
+    def page_of(
+        self, records: Sequence[Any], one: AnyList, query: Query, *, route: str, unpaged: tuple[str, str] | None = None
+    ) -> object:
+        """One page of records that look as those of a list, and come as many at a time."""
         return self.envelope(
             records, lambda record: one.body(self.wire, record, query), query,
-            route=one.path, default_size=one.default_size, cap=one.cap, unpaged=one.unpaged,
+            route=route, default_size=one.default_size, cap=one.cap, unpaged=unpaged or one.unpaged,
         )  # fmt: skip
 
     def listed(self, query: Query) -> list[Run]:
         """The runs that ``query`` selects, in its order; remembered, since every page asks again."""
-        name = tuple(sorted((name, value) for name, value in query.items() if name not in {"page", "per_page", "with"}))
+        name = _without_pages(query)
         if name not in self.lists:
             key, descending = self.order(query)
             runs = sorted((run for run in self.world.runs if self.selects(run, query)), key=key)
@@ -194,6 +283,7 @@ class Routes:
                 listed.add(after)
         if before is not None:
             self.wire.bare_runs.pop(before.id, None)
+            self.includes.kept.pop(before.id, None)
 
     def order(self, query: Query) -> tuple[Callable[[Run], tuple[Any, str]], bool]:
         """The key to sort by, and whether backwards; without ``sort``, an order of the server's own: newest change first."""
@@ -208,12 +298,8 @@ class Routes:
         return key, sort.startswith("-") and "sort-minus-ignored" not in self.quirks
 
     def selects(self, run: Run, query: Query) -> bool:
-        """Whether every parameter that this route knows lets ``run`` through; it ignores all others."""
-        if "archived-ignored" in self.quirks:
-            query = {name: value for name, value in query.items() if name != "archived"}
-        return all(matches(self, run, query[name]) for name, matches in _RUN_FILTERS.items() if query.get(name)) and (
-            bool(query.get("archived")) or query.get("status") == "archived" or run.archived_at is None
-        )
+        """Whether ``query`` asks for ``run``."""
+        return filters.selects(self.reader, run, query)
 
     def envelope(  # noqa: PLR0913 - what a page is made of
         self,
@@ -275,88 +361,16 @@ class Routes:
         return f"{self.links_base()}/organizations/{self.world.org_id}/{route}?{'&'.join(pairs)}"
 
 
-def _csv(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+def _one(found: Iterable[Record]) -> Record:
+    """The first, or the answer that there is none."""
+    for record in found:
+        return record
+    raise Refused(404, {"error": True, "message": "Not found", "code": "RESOURCE_NOT_FOUND"})
+
+
+def _without_pages(query: Query) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, value) for name, value in query.items() if name not in {"page", "per_page", "with"}))
 
 
 def _whole(text: str | None, default: int) -> int:
     return max(1, int(text)) if text and re.fullmatch(r"[0-9]{1,9}", text) else default
-
-
-def _some(routes: Routes, wanted: str, found: Collection[object]) -> bool:
-    """Whether the listed ids meet ``found``: any of them, or (a quirk) all of them."""
-    hits = [part in {str(value) for value in found} for part in _csv(wanted)]
-    return all(hits) if "lists-and" in routes.quirks else any(hits)
-
-
-def _status(routes: Routes, run: Run, word: str) -> bool:
-    open_run = run.completed_at is None
-    late = any(task.deadline and task.deadline < NOW and task.completed_at is None for task in run.tasks)
-    meanings: dict[str, bool] = {
-        "active": open_run if "status-active-open" in routes.quirks else run.status == "active",
-        "complete": run.status == "complete",
-        "problem": run.status in {"problem", "issue"},
-        "issue": run.status == "issue",
-        "improvement": run.has_improvement,
-        "delayed": run.status == "delayed" or (open_run and late and run.status == "paused"),
-        "starred": run.starred,
-        "archived": run.archived_at is not None or "status-archived-ignored" in routes.quirks,
-    }
-    if word == "paused":  # new on the server's side, in no documentation
-        return run.status == word
-    return meanings.get(word, "status-unknown-empty" not in routes.quirks)
-
-
-def _folder(routes: Routes, run: Run, wanted: str) -> bool:
-    if run.folder is None:
-        return False
-    return wanted == (str(run.folder.number) if "folder-numeric" in routes.quirks else run.folder.id)
-
-
-def _tag(routes: Routes, run: Run, wanted: str) -> bool:
-    ids = {tag.id for tag in run.tags}
-    return bool(ids & set(_csv(wanted))) if "tag-csv" in routes.quirks else wanted in ids
-
-
-def _archived(routes: Routes, run: Run, wanted: str) -> bool:
-    if wanted == "only" or (wanted == "true" and "archived-true-only" in routes.quirks):
-        return run.archived_at is not None
-    return wanted == "true" or run.archived_at is None
-
-
-def _starred(routes: Routes, run: Run, wanted: str) -> bool:
-    if wanted == "false" and "starred-false-ignored" in routes.quirks:
-        return True
-    return run.starred is (wanted == "true") if wanted in {"true", "false"} else True
-
-
-def _untagged(routes: Routes, run: Run, wanted: str) -> bool:
-    return not run.tags if wanted == "true" or "untagged-any" in routes.quirks else True
-
-
-def _task_status(_routes: Routes, run: Run, wanted: str) -> bool:
-    states = {"in-progress": {"active", "in-progress"}, "completed": {"completed"}}.get(wanted)
-    return True if states is None else any(task.status in states for task in run.tasks)
-
-
-def _me(routes: Routes, run: Run, wanted: str) -> bool:
-    return wanted != "true" or routes.world.me.id in {run.owner_id, *(user for task in run.tasks for user in task.users)}
-
-
-_RUN_FILTERS: Final[dict[str, Callable[[Routes, Run, str], bool]]] = {
-    "q": lambda _routes, run, text: text.lower() in run.name.lower(),
-    "status": _status,
-    "owners": lambda routes, run, ids: _some(routes, ids, {run.owner_id, *(u for t in run.tasks for u in t.users)}),
-    "checklist_id": lambda _routes, run, wanted: run.template.id == wanted,
-    "blueprint_id": lambda _routes, run, wanted: run.template.id == wanted,
-    "folder": _folder,
-    "tag": _tag,
-    "tag_ids": lambda routes, run, ids: _some(routes, ids, {tag.id for tag in run.tags}),
-    "untagged": _untagged,
-    "starred": _starred,
-    "type": lambda _routes, run, wanted: run.type == wanted,
-    "groups": lambda routes, run, ids: _some(routes, ids, {g for task in run.tasks for g in task.groups}),
-    "archived": _archived,
-    "task_status": _task_status,
-    "me": _me,
-}

@@ -7,17 +7,13 @@ instant, zero dates, missing keys. A ``plain`` wire uses the documented shape th
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from tallyfy_frames.sandbox.facts import Progress, Run, Tag, Task, Template, User
-from tallyfy_frames.sandbox.world import NOW, World
+from tallyfy_frames.sandbox.facts import NOW, Organization, Progress, Run, User
+from tallyfy_frames.sandbox.world import World
 
-INCLUDES: Final = (
-    "checklist", "tasks", "tags", "next_task", "permissions", "tasks_meta", "ko_form_fields", "form_fields",
-    "stages", "folders", "assets",
-)  # fmt: skip
 # Keys a server may leave out of a run when it has nothing to say.
 OPTIONAL: Final = (
     "summary",
@@ -95,17 +91,30 @@ class Wire:
         """A map; PHP prints an empty one as a list."""
         return value if value or self.plain or value is None else []
 
-    def run(self, run: Run, includes: Collection[str] = (), *, with_values: bool = False) -> dict[str, Any]:
-        """A run as the list and the single route print it."""
+    def collection(self, draw: random.Random, name: str, rows: Sequence[object]) -> dict[str, object]:
+        """An included collection, under ``name``: ``{"data": […]}``, or bare as in the documentation; of nothing, anything."""
+        if self.plain:
+            return {name: {"data": rows}}
+        bare = "include-bare" in self.quirks
+        if rows:
+            shapes: tuple[object, ...] = ({"data": rows}, {"data": rows}, {"data": rows}, {"data": rows, "meta": {}}, rows)
+            return {name: rows if bare else draw.choice(shapes)}
+        empty: object = draw.choice((None, [], "absent") if bare else (None, [], {"data": None}, {"data": []}, "absent"))
+        return {} if empty == "absent" else {name: empty}
+
+    def item(self, draw: random.Random, name: str, body: object) -> dict[str, object]:
+        """An included object, under ``name``: ``{"data": {…}}``, or bare."""
+        bare = "include-bare" in self.quirks or (not self.plain and draw.random() < 0.3)
+        return {name: body if bare else {"data": body}}
+
+    def run(self, run: Run) -> dict[str, Any]:
+        """A run without includes, as the list and the single route print it."""
         if run.id not in self.bare_runs:
             self.bare_runs[run.id] = self.bare_run(run)
-        if not includes:
-            return self.bare_runs[run.id]
-        wanted = {name: self.include(run, name, with_values=with_values) for name in INCLUDES if name in includes}
-        return self.bare_runs[run.id] | wanted
+        return self.bare_runs[run.id]
 
     def bare_run(self, run: Run) -> dict[str, Any]:
-        """A run without includes."""
+        """A run, rendered anew."""
         draw = random.Random(f"{run.id}/wire")
         instants = {
             name: self.instant(draw, getattr(run, name))
@@ -165,51 +174,6 @@ class Wire:
             return list(ids)
         return [{"group_id": group, "name": "a group"} for group in ids]
 
-    def include(self, run: Run, name: str, *, with_values: bool) -> object:
-        """An include, in Fractal's wrapper: a collection is ``{"data": […]}``, an item ``{"data": {…}}``."""
-        visible = [task for task in run.tasks if not task.hidden]
-        pending = [task for task in visible if task.status != "completed"]
-        first = sorted(pending, key=lambda task: (task.deadline is None, task.deadline or NOW, task.position))[:1]
-        values = run.prerun if with_values else {}
-        fields = [
-            {"id": key, "checklist_id": run.template.id, "field_type": kind, "label": label, "position": position}
-            | ({"field_value": values.get(key)} if with_values else {})
-            for position, (key, kind, label) in enumerate(run.template.fields, start=1)
-        ]
-        bodies: dict[str, object] = {
-            "checklist": {"data": self.template(run.template)},
-            "tasks": {"data": [self.task(task, run) for task in visible]},
-            "tags": {"data": [self.association(tag, run) for tag in run.tags]},
-            "next_task": {"data": [self.task(task, run) for task in first]},
-            "permissions": {"data": {"read": True}},
-            "tasks_meta": {"total": len(visible)},
-            "ko_form_fields": {"data": fields},
-            "form_fields": {"data": fields},
-            "stages": {"data": []},
-            "folders": {"data": [{"id": run.folder.number, "folder_id": run.folder.id}] if run.folder else []},
-            "assets": {"data": []},
-        }
-        return bodies[name]
-
-    def template(self, template: Template) -> dict[str, object]:
-        """A template, in short."""
-        return {"id": template.id, "title": template.title, "type": template.type}
-
-    def association(self, tag: Tag, run: Run) -> dict[str, object]:
-        """A tag on a run: ``id`` is a number of the association, ``tag_id`` is the tag."""
-        return {"id": tag.number * 100_000 + run.number, "tag_id": tag.id, "title": tag.title, "color": "#aabbcc"}
-
-    def task(self, task: Task, run: Run) -> dict[str, object]:
-        """A task inside a run."""
-        draw = random.Random(f"{task.id}/wire")
-        owners = {"users": list(task.users), "guests": list(task.guests), "groups": list(task.groups), "taskUrls": []}
-        return {
-            "id": task.id, "run_id": run.id, "title": task.title, "position": task.position, "status": task.status,
-            "owners": owners, "deadline": self.instant(draw, task.deadline),
-            "completed_at": self.instant(draw, task.completed_at), "taskdata": [],
-            "webhook": "https://hooks.example.net/secret-hook",
-        }  # fmt: skip
-
     def user(self, user: User) -> dict[str, Any]:
         """A member, with either spelling of the two keys on which sources disagree."""
         draw = random.Random(f"{user.id}/wire")
@@ -238,6 +202,34 @@ class Wire:
             "timezone": user.timezone,
             "UTC_offset": "+00:00",
             "country": country if self.plain or draw.random() < 0.5 else {"data": country},
+        }
+
+    def organization(self, one: Organization) -> dict[str, Any]:
+        """The organization: ``users_count`` is of those active. A day off is null, not there, or not enabled."""
+        draw = random.Random(f"{one.id}/wire")
+        days: dict[str, object] = {}
+        for day in ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"):
+            if day in one.work_hours:
+                start, end = one.work_hours[day]
+                days[day] = {"enabled": True, "start": start, "end": end}
+            elif self.plain or draw.random() < 0.7:
+                off: tuple[object, ...] = (None, {"enabled": False, "start": None, "end": None})
+                days[day] = None if self.plain else draw.choice(off)
+        after = one.auto_archive_after
+        return {
+            "id": one.id,
+            "name": one.name,
+            "timezone": one.timezone,
+            "users_count": sum(user.active for user in self.world.users),
+            "working_days": days,
+            "webhook_date_field_format": one.webhook_date_field_format,
+            "auto_archive": self.flag(draw, one.auto_archive),
+            "auto_archive_processes_after": None if after is None else {"value": after[0], "unit": after[1]},
+            "auto_complete_tasks": self.flag(draw, one.auto_complete_tasks),
+            "auto_complete_task_months": one.auto_complete_task_months,
+            "created_on": self.instant(draw, one.created_at),
+            "last_updated": self.instant(draw, one.last_updated),
+            "org_logo": None,
         }
 
 

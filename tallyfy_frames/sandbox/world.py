@@ -7,39 +7,44 @@ names, far dates, status words nobody documented, ids above 2**53); hostile *sha
 
 from __future__ import annotations
 
-import hashlib
 import random
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import Any, Final
+from functools import cache, cached_property, partial
+from typing import Final
 
-from tallyfy_frames.sandbox.facts import Folder, Group, Guest, OrgTask, Progress, Run, Tag, Task, Template, User
+from tallyfy_frames.sandbox import feed, forms, library
+from tallyfy_frames.sandbox.facts import (
+    NOW,
+    START,
+    Answer,
+    Entry,
+    Folder,
+    Group,
+    Guest,
+    Organization,
+    OrgTask,
+    Progress,
+    Run,
+    Tag,
+    Task,
+    Template,
+    User,
+    hex_id,
+)
 
-NOW: Final = datetime(2031, 6, 1, 12, 0, tzinfo=UTC)
-START: Final = NOW - timedelta(days=400)
+__all__ = ["NAMES", "NOW", "START", "STATUSES", "World", "hex_id", "make_run"]
 
 NAMES: Final = (
     "Vendor check – Acorn", "Onboarding: Birch & Sons", "Invoice <b>4711</b>", "🚀 launch 🎉", "", "   ", "Nan", "null",
     "=1+1", "+49 30 1234", "@home", "-5 degrees", "<script>alert(1)</script>", "{{7*7}}", "right\u202eto-left", "tab\there",
     "line\nbreak", "quote \" and ' and ,", "\x1b[31mred", "Größe & Maße", "日本の手続き", "a+b c%20d", "[bold]markup[/bold]",
 )  # fmt: skip
-TEMPLATES: Final = (
-    ("Vendor check", "procedure"), ("Employee onboarding", "procedure"), ("Expense claim", "form"),
-    ("Contract", "document"), ("Incident", "procedure"), ("Leave request", "form"),
-)  # fmt: skip
-FIELD_TYPES: Final = (
-    "text", "dropdown", "radio", "multiselect", "date", "file", "table", "assignees_form", "textarea", "email",
-)  # fmt: skip
 # Weighted; the last is in no documentation, as the next one will not be either.
 STATUSES: Final = ("active",) * 9 + ("complete",) * 6 + ("delayed",) * 2 + ("problem", "issue", "paused")
-
-
-def hex_id(*parts: object) -> str:
-    """A stable 32-hex id, the form of the API's own."""
-    return hashlib.md5("/".join(map(str, parts)).encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass
@@ -51,12 +56,35 @@ class World:
     extra_statuses: Sequence[str | None] = ()  # further status words, mixed in
     org_id: str = field(init=False)
     token: str = field(init=False)
+    version: int = field(default=0, init=False)  # how often its runs have changed
 
     def __post_init__(self) -> None:
         """Derive the organization's id and token from the seed."""
         self.org_id = hex_id(self.seed, "organization")
         # As long as a real one: an error message that is cut must not show most of it.
         self.token = "sandbox-" + "".join(hex_id(self.seed, "token", part) for part in range(25))
+        self._tasks_of: dict[str, tuple[Run, tuple[OrgTask, ...]]] = {}
+        self._activity: tuple[int, list[Entry]] | None = None
+        self._counts: tuple[int, Counter[str]] | None = None
+
+    @cached_property
+    def organization(self) -> Organization:
+        """The organization itself."""
+        draw = random.Random(f"{self.seed}/organization")
+        days = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")[: draw.choice((4, 5, 5, 6))]
+        return Organization(
+            id=self.org_id,
+            name="Sandbox & Sons",
+            timezone=draw.choice(("Europe/Berlin", "America/Chicago", "UTC")),
+            work_hours={day: ("09:00", "13:00" if day == "Friday" else "17:30") for day in days},
+            auto_archive=draw.random() < 0.5,
+            auto_archive_after=draw.choice(((52, "weeks"), (6, "months"), None)),
+            auto_complete_tasks=True,
+            auto_complete_task_months=18,
+            webhook_date_field_format="yyyy-MM-ddTHH:mm:ssZ",
+            created_at=START - timedelta(days=1000),
+            last_updated=NOW - timedelta(days=7),
+        )
 
     @cached_property
     def users(self) -> list[User]:
@@ -70,8 +98,8 @@ class World:
 
     @cached_property
     def templates(self) -> list[Template]:
-        """Templates, with the fields of their kick-off forms."""
-        return [_template(self, n, title, kind) for n, (title, kind) in enumerate(TEMPLATES)]
+        """Templates, with their steps and forms."""
+        return [library.make_template(self, n, title, kind) for n, (title, kind) in enumerate(library.TEMPLATES)]
 
     @cached_property
     def tags(self) -> list[Tag]:
@@ -124,26 +152,69 @@ class World:
         return {run.id: run for run in self.runs}
 
     @cached_property
+    def tasks_alone(self) -> list[OrgTask]:
+        """Tasks that belong to no run."""
+        return [_task_alone(self, n) for n in range(self.run_count // 5)]
+
+    @cached_property
     def tasks(self) -> list[OrgTask]:
         """Every task: those of runs, and some that belong to none; oldest first."""
-        alone = [_task_alone(self, n) for n in range(self.run_count // 5)]
-        of_runs = [_org_task(self, task, run) for run in self.runs for task in run.tasks]
-        return sorted([*of_runs, *alone], key=lambda one: (one.created_at, one.task.id))
+        of_runs = [task for run in self.runs for task in self.tasks_of(run)]
+        return sorted([*of_runs, *self.tasks_alone], key=_task_age)
+
+    def tasks_of(self, run: Run) -> tuple[OrgTask, ...]:
+        """The tasks of a run as it is, by position."""
+        known = self._tasks_of.get(run.id)
+        if known is None or known[0] is not run:
+            known = self._tasks_of[run.id] = run, tuple(_org_task(self, task, run) for task in run.tasks)
+        return known[1]
+
+    @property
+    def activity(self) -> list[Entry]:
+        """What happened to the runs, guests, tags and templates that there are; newest first."""
+        if self._activity is None or self._activity[0] != self.version:
+            self._activity = self.version, feed.entries(self)
+        return self._activity[1]
+
+    def count_in(self, place_id: str) -> int:
+        """How many runs a template was launched as, or a folder holds."""
+        if self._counts is None or self._counts[0] != self.version:
+            places = [run.template.id for run in self.runs] + [run.folder.id for run in self.runs if run.folder]
+            self._counts = self.version, Counter(places)
+        return self._counts[1][place_id]
 
     def put(self, run: Run) -> None:
         """Add a run, at its place by age."""
         insort(self.runs, run, key=_age)
         self.runs_by_id[run.id] = run
+        self._changed(None, run)
 
     def take(self, run: Run) -> None:
         """Remove a run."""
         del self.runs[bisect_left(self.runs, _age(run), key=_age)]
         del self.runs_by_id[run.id]
+        self._changed(run, None)
 
     def swap(self, before: Run, after: Run) -> None:
         """The same run with other facts; its age is the same."""
         self.runs[bisect_left(self.runs, _age(before), key=_age)] = after
         self.runs_by_id[after.id] = after
+        self._changed(before, after)
+
+    def _changed(self, before: Run | None, after: Run | None) -> None:
+        """Keep the list of tasks, if anybody has asked for it, in step with one run."""
+        self.version += 1
+        if "tasks" in self.__dict__:
+            for task in self.tasks_of(before) if before else ():
+                del self.tasks[bisect_left(self.tasks, _task_age(task), key=_task_age)]
+            for task in self.tasks_of(after) if after else ():
+                insort(self.tasks, task, key=_task_age)
+        if before is not None and after is None:
+            self._tasks_of.pop(before.id, None)
+
+
+def _task_age(one: OrgTask) -> tuple[datetime, str]:
+    return one.created_at, one.task.id
 
 
 def _age(run: Run) -> tuple[datetime, int]:
@@ -177,34 +248,6 @@ def _user(draw: random.Random, n: int) -> User:
     )
 
 
-def _template(world: World, n: int, title: str, kind: str) -> Template:
-    draw = random.Random(f"{world.seed}/template/{n}")
-    created = START - timedelta(days=draw.randint(1, 300))
-    updated = created + timedelta(hours=draw.randint(0, 5000))
-    return Template(
-        id=hex_id(world.seed, "template", n),
-        title=title,
-        type=kind,
-        fields=tuple(
-            (hex_id(world.seed, "field", n, k), FIELD_TYPES[(n + k) % len(FIELD_TYPES)], f"Question {k + 1}")
-            for k in range(n % 5)
-        ),
-        increment_id=400 + n,
-        summary=draw.choice((None, "", "<p>how we do it</p>")),
-        status="archived" if n == 5 else draw.choice(("active", "draft")),
-        owner_id=draw.choice((None, *(user.id for user in world.users))),
-        created_by=draw.choice(world.users).id,
-        steps_count=draw.choice((1, 3, 8, 12)),
-        starred=draw.random() < 0.3,
-        is_public=draw.random() < 0.3,
-        users=tuple(sorted({draw.choice(world.users).id for _ in range(n % 3)})),
-        groups=tuple(group.id for group in world.groups[: n % 3]),
-        created_at=created,
-        last_updated=updated,
-        archived_at=updated if n == 5 else None,
-    )
-
-
 def _org_task(world: World, task: Task, run: Run | None, created: datetime | None = None) -> OrgTask:
     draw = random.Random(f"{task.id}/facts")
     created = run.created_at if run is not None else created or START
@@ -228,7 +271,9 @@ def _org_task(world: World, task: Task, run: Run | None, created: datetime | Non
         everyone_must_complete=draw.random() < 0.2,
         problem=draw.random() < 0.1,
         max_assignable=draw.choice((0, 1)),
-        answers={hex_id(task.id, "answer"): draw.choice(("Gold", 42, True))} if draw.random() < 0.3 else {},
+        answers=forms.unexplained(draw, world, task.id)
+        if run is None
+        else forms.task_answers(draw, world, run, task.position, task.status),
     )
 
 
@@ -298,7 +343,7 @@ def _guest(world: World, n: int) -> Guest:
     disabled = draw.random() < 0.1
     return Guest(
         id=8800 + n,
-        email=f"guest{n}+x@example.org",
+        email="pat+1@example.net" if n == 4 else f"guest{n}+x@example.org",  # the one with tasks
         first_name=draw.choice(("Pat", "Ingrid", "", None)),
         last_name=draw.choice(("Six", "D'Seven", None)),
         code=hex_id(world.seed, "guest", n, "code"),
@@ -312,27 +357,6 @@ def _guest(world: World, n: int) -> Guest:
         disabled_by=5120 if disabled else None,
         deleted_at=NOW - timedelta(days=2) if n == 9 else None,
     )
-
-
-def _answer(draw: random.Random, world: World, kind: str, field_id: str) -> Any:
-    """A kick-off answer in the shape its field type has on the wire."""
-    shapes: dict[str, Any] = {
-        "text": draw.choice(("Acorn Ltd", 42, True, "", "=HYPERLINK(1)", 12345678901234567890)),
-        "textarea": "<p>long <b>text</b></p>",
-        "radio": draw.choice(("Gold", "0")),
-        "dropdown": {"id": 2, "text": "Gold", "value": None},
-        "multiselect": [
-            {"id": 1, "text": "A", "value": None, "required": False, "selected": True},
-            {"id": 2, "text": "B", "value": None, "required": False, "selected": False},
-        ],
-        "date": "2031-04-05 06:07:08",
-        "email": "a+b@example.net",
-        "file": [{"id": hex_id(field_id, "file"), "filename": "a.pdf", "version": 1, "source": "local",
-                  "url": f"organizations/{world.org_id}/file/{hex_id(field_id, 'secret-address')}/dl"}],
-        "table": ["one", "two", None],
-        "assignees_form": {"users": [5120], "guests": ["a@b.example"], "groups": [world.groups[0].id]},
-    }  # fmt: skip
-    return shapes[kind]
 
 
 def _tasks(draw: random.Random, world: World, run_id: str, *, complete: bool, created: datetime) -> tuple[Task, ...]:
@@ -365,6 +389,15 @@ def _progress(draw: random.Random, tasks: Sequence[Task], *, complete: bool) -> 
     return Progress(
         done, len(tasks), percent, approved=draw.randint(0, done) if graded else None, rejected=0 if graded else None
     )
+
+
+def _kickoff(  # noqa: PLR0913 - the circumstances of a launch
+    draw: random.Random, world: World, run_id: str, template: Template, created: datetime, *, answered: bool
+) -> Callable[[], tuple[Answer, ...]]:
+    for _ in range(template.number % 5 if answered else 0):  # the draws of forms as they once were: what follows stays
+        draw.randrange(6)
+        draw.randrange(2)
+    return cache(partial(forms.kickoff_answers, world, run_id, template, created, answered=answered))
 
 
 def make_run(world: World, draw: random.Random, number: int, created: datetime, earlier: Sequence[Run]) -> Run:
@@ -402,7 +435,7 @@ def make_run(world: World, draw: random.Random, number: int, created: datetime, 
         due_date=draw.choice((None, created + timedelta(days=30), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))),
         max_task_deadline=max(deadlines, default=None),
         late_tasks=late if draw.random() < 0.9 else None,
-        prerun={f: _answer(draw, world, kind, f) for f, kind, _label in template.fields} if answered else {},
+        form=_kickoff(draw, world, run_id, template, created, answered=answered),
         prerun_status=draw.choice((None, "complete")),
         prerun_completed_at=created if answered else None,
         prerun_completed_by=draw.choice(world.users).id if answered else None,

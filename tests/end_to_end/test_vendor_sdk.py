@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tallyfy import TallyfySDK
+from oracle import next_task_of, visible_tasks
+from tallyfy import TallyfySDK, models
 
 from tallyfy_frames.sandbox import Sandbox, World
 
@@ -56,7 +57,14 @@ def test_includes_agree() -> None:
     with Sandbox(World(4, 60)) as sandbox:
         answer = client(sandbox).get_organization_runs(sandbox.org_id, per_page=100, with_data="tasks,tags,next_task")
     for run in answer.data:
-        assert {tag["tag_id"] for tag in run.tags["data"]} == {tag.id for tag in sandbox.world.runs_by_id[run.id].tags}
+        fact = sandbox.world.runs_by_id[run.id]
+        assert [tag.get("tag_id", tag["id"]) for tag in models._include_list(run.tags)] == [tag.id for tag in fact.tags]  # noqa: SLF001
+        found = [models.Task.from_dict(task) for task in models._include_list(run.extra.get("tasks"))]  # noqa: SLF001
+        assert [(task.id, task.title, task.status, task.summary) for task in found] == [
+            (task.id, task.title, task.status, None) for task in visible_tasks(fact)
+        ]
+        due = [task["id"] for task in models._include_list(run.extra.get("next_task"))]  # noqa: SLF001
+        assert due == [task.id for task in [next_task_of(fact)] if task]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +164,7 @@ def test_templates_agree() -> None:
     for template in found:
         fact = facts[template.id]
         assert (template.title, number(template.owner_id)) == (fact.title, fact.owner_id)
-        assert [field.id for field in template.prerun or ()] == [key for key, _, _ in fact.fields]
+        assert [field.id for field in template.prerun or ()] == [field.id for field in fact.fields]
 
 
 def test_a_wrong_token_is_refused_as_the_sdk_expects() -> None:

@@ -5,7 +5,9 @@ Written from the public sources alone: nothing here knows how the package reads 
 
 from typing import Final
 
-from tallyfy_frames.sandbox.lists import folders, groups, guests, tags, tasks, templates, users
+from tallyfy_frames.sandbox.lists import activity, folders, groups, guests, tags, tasks, templates, users
 from tallyfy_frames.sandbox.lists._list import AnyList
 
-LISTS: Final[dict[str, AnyList]] = {one.LIST.path: one.LIST for one in (folders, groups, guests, tags, tasks, templates, users)}
+LISTS: Final[dict[str, AnyList]] = {
+    one.LIST.path: one.LIST for one in (activity, folders, groups, guests, tags, tasks, templates, users)
+}

@@ -25,11 +25,18 @@ class List(Generic[Record]):
     render: Callable[[Wire, random.Random, Record], dict[str, Any]]  # the generator is the record's own
     id_of: Callable[[Record], object]
     unpaged: tuple[str, str] | None = None  # the parameter and value that make one page of all
-    include: Callable[[dict[str, Any], Record, Query], dict[str, Any]] = lambda body, *_: body  # what a query asks for besides
+    include: Callable[[Wire, Record, Query], dict[str, Any]] = lambda *_: {}  # what a query asks for besides
+    moves: bool = False  # long, and changes with the runs alone: what was selected is remembered until then
 
     def body(self, wire: Wire, record: Record, query: Query) -> dict[str, Any]:
         """A record as JSON: the same each time."""
-        return self.include(self.render(wire, random.Random(f"{self.id_of(record)}/wire"), record), record, query)
+        found = self.render(wire, random.Random(f"{self.id_of(record)}/wire"), record)
+        return found | self.include(wire, record, query)
 
 
 AnyList: TypeAlias = List[Any]
+
+
+def asked(query: Query) -> list[str]:
+    """The includes that a query names."""
+    return [name.strip() for name in query.get("with", "").split(",") if name.strip()]

@@ -21,12 +21,11 @@ def select(world: World, query: Query) -> Sequence[Folder]:
 
 def render(wire: Wire, draw: random.Random, folder: Folder) -> dict[str, Any]:
     """``total`` is how many runs, or templates, lie in it."""
-    runs = sum(run.folder is not None and run.folder.id == folder.id for run in wire.world.runs)
     return {
         "id": folder.id,
         "name": folder.title,
         "parent_id": folder.parent_id,
-        "total": wire.number(draw, runs),
+        "total": wire.number(draw, wire.world.count_in(folder.id)),
         "position": folder.position,
         "folder_type": folder.kind,
         "created_at": wire.instant(draw, folder.created_at),

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from tallyfy_frames.sandbox.facts import OrgTask
-from tallyfy_frames.sandbox.lists._list import List, Query
+from tallyfy_frames.sandbox.definitions import answered, key_of_answers, varied
+from tallyfy_frames.sandbox.facts import NOW, OrgTask
+from tallyfy_frames.sandbox.lists._list import List, Query, asked
 from tallyfy_frames.sandbox.wire import Wire
-from tallyfy_frames.sandbox.world import NOW, World
+from tallyfy_frames.sandbox.world import World
 
 STATUS: Final[dict[str, Callable[[OrgTask], bool]]] = {
     "complete": lambda one: one.task.status == "completed",
@@ -63,12 +64,17 @@ DEADLINES: Final = ("deadline_before", "deadline_after", "deadline_start_range",
 
 
 def select(world: World, query: Query) -> Sequence[OrgTask]:
+    """Of all tasks."""
+    return chosen(world.tasks, query)
+
+
+def chosen(tasks: Sequence[OrgTask], query: Query) -> Sequence[OrgTask]:
     """By every documented parameter; ``deadline_on`` beats the other deadlines. Without ``sort``: latest change first."""
-    found = [one for one in world.tasks if query.get("archived") or one.run is None or one.run.archived_at is None]
+    found = [one for one in tasks if query.get("archived") or one.run is None or one.run.archived_at is None]
     for name, matches in FILTERS.items():
         if query.get(name) and not (name in DEADLINES and query.get("deadline_on")):
             found = [one for one in found if matches(one, query[name])]
-    sort = query.get("sort", "")
+    sort = query.get("sort") or query.get("sort_by") or ""
     if sort.removeprefix("-") == "newest":
         return sorted(found, key=lambda one: (one.created_at, one.task.id), reverse=sort == "newest")
     if sort.removeprefix("-") == "deadline":
@@ -100,7 +106,7 @@ def render(wire: Wire, draw: random.Random, one: OrgTask) -> dict[str, Any]:
         "is_approved": wire.flag(draw, one.is_approved),
         "position": wire.number(draw, task.position),
         "owners": owners,
-        "taskdata": wire.mapping(one.answers),
+        "taskdata": wire.mapping(one.taskdata),
         "deadline": wire.instant(draw, task.deadline),
         "started_at": wire.instant(draw, one.started_at),
         "created_at": wire.instant(draw, one.created_at),
@@ -118,9 +124,26 @@ def render(wire: Wire, draw: random.Random, one: OrgTask) -> dict[str, Any]:
     }
 
 
-def with_includes(body: dict[str, Any], one: OrgTask, query: Query) -> dict[str, Any]:
-    """The text of a task comes only if it is asked for."""
-    return body | {"summary": one.summary} if "summary" in query.get("with", "").split(",") else body
+def with_includes(wire: Wire, one: OrgTask, query: Query) -> dict[str, Any]:
+    """The text of a task comes only if it is asked for, and so do the fields of its form."""
+    found: dict[str, Any] = {}
+    if "summary" in asked(query):
+        found["summary"] = one.summary
+    if "form_fields" in asked(query):
+        draw = random.Random(f"{one.task.id}/form_fields/wire")
+        found |= wire.collection(draw, "form_fields", form_fields(wire, draw, one, key_of_answers(wire, draw)))
+    return found
 
 
-LIST: Final = List("tasks", 10, 100, select, render, lambda one: one.task.id, include=with_includes)
+def form_fields(wire: Wire, draw: random.Random, one: OrgTask, key: str | None) -> list[dict[str, Any]]:
+    """The fields that the task's step has now; with ``key``, what was answered, too."""
+    if one.run is None or one.task.position > len(one.run.template.steps):
+        return []
+    answers = {answer.field.id: answer for answer in one.answers}
+    return [
+        varied(wire, draw, field, task_id=one.task.id) | answered(wire, draw, answers.get(field.id), key)
+        for field in one.run.template.steps[one.task.position - 1].fields
+    ]
+
+
+LIST: Final = List("tasks", 10, 100, select, render, lambda one: one.task.id, include=with_includes, moves=True)

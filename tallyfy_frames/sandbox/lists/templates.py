@@ -6,8 +6,10 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from tallyfy_frames.sandbox.definitions import definition
 from tallyfy_frames.sandbox.facts import Template
-from tallyfy_frames.sandbox.lists._list import List, Query
+from tallyfy_frames.sandbox.lists import steps
+from tallyfy_frames.sandbox.lists._list import List, Query, asked
 from tallyfy_frames.sandbox.wire import Wire
 from tallyfy_frames.sandbox.world import World
 
@@ -30,10 +32,6 @@ def select(world: World, query: Query) -> Sequence[Template]:
 
 def render(wire: Wire, draw: random.Random, template: Template) -> dict[str, Any]:
     """As the documentation prints it; ``prerun`` is a list here, and a map on runs."""
-    fields = [
-        {"id": key, "checklist_id": template.id, "field_type": kind, "label": label, "position": position, "required": False}
-        for position, (key, kind, label) in enumerate(template.fields, start=1)
-    ]
     body: dict[str, Any] = {
         "id": template.id,
         "increment_id": wire.number(draw, template.increment_id),
@@ -45,8 +43,8 @@ def render(wire: Wire, draw: random.Random, template: Template) -> dict[str, Any
         "created_by": wire.person(draw, template.created_by),
         "webhook": "https://hooks.example.net/secret-hook",
         "steps_count": template.steps_count,
-        "started_processes": sum(run.template.id == template.id for run in wire.world.runs),
-        "prerun": fields,
+        "started_processes": wire.world.count_in(template.id),
+        "prerun": [definition(field) for field in template.fields],
         "automated_actions": [],
         "starred": wire.flag(draw, template.starred),
         "is_public": wire.flag(draw, template.is_public),
@@ -62,4 +60,12 @@ def render(wire: Wire, draw: random.Random, template: Template) -> dict[str, Any
     return body
 
 
-LIST: Final = List("checklists", 10, 100, select, render, lambda template: template.id)
+def with_includes(wire: Wire, template: Template, query: Query) -> dict[str, Any]:
+    """All steps at once, of an archived template, too."""
+    if "steps" not in asked(query):
+        return {}
+    draw = random.Random(f"{template.id}/steps/wire")
+    return wire.collection(draw, "steps", [steps.body(wire, step) for step in template.steps])
+
+
+LIST: Final = List("checklists", 10, 100, select, render, lambda template: template.id, include=with_includes)
