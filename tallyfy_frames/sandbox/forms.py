@@ -106,8 +106,9 @@ def answers(  # noqa: PLR0913 - a form, and who had what time to answer it
 
 def kickoff_answers(world: World, run_id: str, template: Template, created: datetime, *, answered: bool) -> tuple[Answer, ...]:
     """The kick-off answers of a run."""
-    draw = random.Random(f"{run_id}/form")
-    return answers(draw, world, template.fields, template.fields_gone, created, float(answered))
+    if not answered:
+        return tuple(Answer(field, given=False) for field in template.fields)
+    return answers(random.Random(f"{run_id}/form"), world, template.fields, template.fields_gone, created, share=1)
 
 
 def task_answers(draw: random.Random, world: World, run: Run, position: int, status: str) -> tuple[Answer, ...]:

@@ -80,6 +80,15 @@ class Includes:
         """The tasks of a run that no rule hides."""
         return [one for one in self.wire.world.tasks_of(run) if not one.task.hidden]
 
+    def undocumented(self, draw: random.Random, name: str, body: object, rows: list[Any]) -> Shown:
+        """An include of which no source says whether it is an object or a list."""
+        if self.wire.plain:
+            return {name: {"data": body}}
+        shape = draw.choice(("object", "list", "list", "nothing"))
+        return self.wire.item(draw, name, body) if shape == "object" else self.wire.collection(
+            draw, name, rows if shape == "list" else []
+        )  # fmt: skip
+
 
 def _checklist(self: Includes, draw: random.Random, run: Run, _: bool) -> Shown:  # noqa: FBT001 - as every include
     template, version = run.template, self.wire.world.version
@@ -115,16 +124,14 @@ def _next_task(self: Includes, draw: random.Random, run: Run, _: bool) -> Shown:
 
 def _permissions(self: Includes, draw: random.Random, run: Run, _: bool) -> Shown:  # noqa: FBT001
     words = {"process_read": True, "process_update": run.number % 2 == 0}
-    shapes: tuple[object, ...] = ({"data": words}, words, list(words), {"data": list(words)}, [], None, "absent")
-    return _undocumented("permissions", shapes[0] if self.wire.plain else draw.choice(shapes))
+    return self.undocumented(draw, "permissions", words, list(words))
 
 
 def _tasks_meta(self: Includes, draw: random.Random, run: Run, _: bool) -> Shown:  # noqa: FBT001
     visible = self.visible(run)
     counts = {"total": len(visible), "completed": sum(not one.open for one in visible)}
     each = [{"state": state, "count": count} for state, count in counts.items()]
-    shapes: tuple[object, ...] = (counts, {"data": counts}, {"data": each}, each, [], None, "absent")
-    return _undocumented("tasks_meta", shapes[0] if self.wire.plain else draw.choice(shapes))
+    return self.undocumented(draw, "tasks_meta", counts, each)
 
 
 def _ko_form_fields(self: Includes, draw: random.Random, run: Run, with_values: bool) -> Shown:  # noqa: FBT001
@@ -168,10 +175,6 @@ def _assets(self: Includes, draw: random.Random, run: Run, _: bool) -> Shown:  #
         for file in answer.raw
     ]
     return self.wire.collection(draw, "assets", rows)
-
-
-def _undocumented(name: str, body: object) -> Shown:
-    return {} if body == "absent" else {name: body}
 
 
 RENDER: Final[Mapping[str, Include]] = {

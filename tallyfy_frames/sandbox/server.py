@@ -30,6 +30,7 @@ from tallyfy_frames.sandbox.wire import Wire, http_date
 from tallyfy_frames.sandbox.world import World
 
 LIST_ROUTES: Final = frozenset({"runs", *LISTS})
+LISTS_WITHIN: Final = frozenset({"steps", "tasks"})  # of a template, a run or a person
 HTML: Final = b"<!DOCTYPE html><html><head><title>502</title></head><body><h1>Bad Gateway</h1><!-- %s --></body></html>"
 OVERSIZED_BYTES: Final = 200_000_000
 
@@ -180,7 +181,7 @@ class Sandbox:
     def look(self, path: Sequence[str], query: Mapping[str, str], entry: Logged, target: str) -> object:
         """The answer, from one state of the world; ``entry`` learns its number and the fault that strikes it."""
         with self.lock:
-            if len(path) == 3 and path[0] == "organizations" and path[2] in LIST_ROUTES:
+            if _is_list(path):
                 self.list_requests += 1
                 number = entry.list_request = self.routes.request = self.list_requests
                 entry.fault = next((f.name for f in self.faults if isinstance(f, Fault) and f.strikes(number)), None)
@@ -216,6 +217,12 @@ class Sandbox:
         with self.lock:
             states = self.mover.states_of(run_id, since_request, until_request or self.list_requests)
         return [run for run in states if run is not None]
+
+
+def _is_list(path: Sequence[str]) -> bool:
+    if path[:1] != ["organizations"]:
+        return False
+    return path[-1] in LIST_ROUTES if len(path) == 3 else len(path) > 3 and path[-1] in LISTS_WITHIN
 
 
 class _Server(ThreadingHTTPServer):

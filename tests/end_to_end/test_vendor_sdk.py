@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from oracle import next_task_of, visible_tasks
-from tallyfy import TallyfySDK, models
+from oracle import answers_of_run, expected_field, expected_step, next_task_of, visible_tasks
+from tallyfy import TallyfyError, TallyfySDK, models
 
 from tallyfy_frames.sandbox import Sandbox, World
 
@@ -165,6 +165,100 @@ def test_templates_agree() -> None:
         fact = facts[template.id]
         assert (template.title, number(template.owner_id)) == (fact.title, fact.owner_id)
         assert [field.id for field in template.prerun or ()] == [field.id for field in fact.fields]
+
+
+def test_steps_agree() -> None:
+    with Sandbox(World(4, 1)) as sandbox:
+        sdk, world = client(sandbox), sandbox.world
+        shown = [template for template in world.templates if template.archived_at is None]
+        found = {template.id: sdk.get_template_steps(sandbox.org_id, template.id) for template in shown}
+        archived = next(template for template in world.templates if template.archived_at)
+        with pytest.raises(TallyfyError, match="404"):
+            sdk.get_template_steps(sandbox.org_id, archived.id)
+        for template in shown:
+            alone = sdk.get_template(sandbox.org_id, template.id)
+            assert (alone.title, alone.extra["steps_count"]) == (template.title, len(template.steps))
+            whole = sdk.get_template_with_steps(sandbox.org_id, template.id)["template"]
+            assert [step.id for step in whole.steps] == [step.id for step in template.steps]
+            assert [field.id for field in whole.prerun] == [field.id for field in template.fields]
+    assert max(len(steps) for steps in found.values()) == 23
+    for template in shown:
+        for step, fact in zip(found[template.id], template.steps, strict=True):
+            assert step_row(step) == {name: value for name, value in expected_step(fact).items() if name in step_row(step)}
+            assert [(one.id, one.field_type, one.label) for one in step.captures] == [
+                (one.id, one.kind, one.label) for one in fact.fields
+            ]
+            assert [[option["text"] for option in one.options] for one in step.captures] == [
+                [option.text for option in one.options] for one in fact.fields
+            ]
+
+
+def step_row(step: Any) -> dict[str, Any]:
+    """What the SDK makes of a step, under our names."""
+    names = ("id", "checklist_id", "title", "alias", "summary", "step_type", "guests", "roles")
+    row = {name: getattr(step, name) for name in names}
+    row |= {name: number(getattr(step, name)) for name in ("position",)}
+    row["assignees"] = [number(user) for user in step.assignees]
+    row["groups"] = [group["group_id"] if isinstance(group, dict) else group for group in step.groups]
+    for name, parts in (("start_date", ("value", "unit")), ("deadline", ("value", "unit", "option", "step"))):
+        for part in parts:
+            value = getattr(getattr(step, name), part, None)
+            row[f"{name}_{part}"] = int(value) if part == "value" and value is not None else value
+    row["bp_to_launch_id"] = step.bp_to_launch.id if step.bp_to_launch else None
+    return row
+
+
+def test_fields_of_kickoff_forms_agree() -> None:
+    with Sandbox(World(4, 1)) as sandbox:
+        for template in sandbox.world.templates:
+            if template.archived_at is None:
+                found = client(sandbox).get_kickoff_form_fields(sandbox.org_id, template.id)
+                assert found == [expected_field(field) for field in template.fields]
+
+
+def test_fields_and_answers_of_a_task_agree() -> None:
+    with Sandbox(World(4, 25)) as sandbox:
+        sdk, world = client(sandbox), sandbox.world
+        for run in world.runs:
+            wanted = [row for row in answers_of_run(world, run) if row["task_id"] is not None]
+            for one in world.tasks_of(run):
+                task = sdk.get_task(sandbox.org_id, run.id, one.task.id, with_="form_fields")
+                rows = [row for row in wanted if row["task_id"] == task.id]
+                assert (task.taskdata or {}) == {row["field_id"]: row["raw"] for row in rows if row["given"]}
+                found = models._include_list(task.extra.get("form_fields"))  # noqa: SLF001
+                assert [(field["id"], field.get("value", field.get("field_value"))) for field in found] == [
+                    (row["field_id"], row["raw"]) for row in rows if row["defined"]
+                ]
+                assert task.summary == one.summary
+
+
+def test_tasks_of_people_agree() -> None:
+    with Sandbox(World(4, 60)) as sandbox:
+        sdk, world = client(sandbox), sandbox.world
+        shown = [one for one in world.tasks if one.run is None or one.run.archived_at is None]
+        mine = {one.task.id for one in shown if world.me.id in one.task.users}
+        assert {task.id for task in sdk.get_my_tasks(sandbox.org_id).data} == mine
+        assert {task.id for task in sdk.get_user_tasks(sandbox.org_id, world.me.id).data} == mine
+        active = {one.task.id for one in shown if one.task.id in mine and one.task.status in ("active", "in-progress")}
+        assert {task.id for task in sdk.get_my_tasks(sandbox.org_id, status="active").data} == active < mine
+        guest = next(guest for guest in world.guests if guest.email == "pat+1@example.net")
+        pages = [sdk.get_guest_tasks(sandbox.org_id, guest.code, page=page) for page in range(1, 5)]
+    assert {task.id for page in pages for task in page.data} == {one.task.id for one in shown if guest.email in one.task.guests}
+    assert {len(page.data) for page in pages[:2]} == {10}
+
+
+def test_the_organization_agrees() -> None:
+    with Sandbox(World(4, 1)) as sandbox:
+        sdk, fact = client(sandbox), sandbox.world.organization
+        found = sdk.get_organization(sandbox.org_id)
+        assert [one.id for one in sdk.get_current_user_organizations().data] == [sandbox.org_id]
+        assert sdk.get_user(sandbox.org_id, 5122).email == sandbox.world.users[2].email
+    assert (found.id, found.name, found.timezone) == (fact.id, fact.name, fact.timezone)
+    assert found.users_count == sum(user.active for user in sandbox.world.users)
+    worked = {day: hours for day, hours in vars(found.working_days).items() if isinstance(hours, dict) and hours.get("enabled")}
+    assert {day: (hours["start"], hours["end"]) for day, hours in worked.items()} == fact.work_hours
+    after = found.auto_archive_processes_after
+    assert (None if after is None else (after.value, after.unit)) == fact.auto_archive_after
 
 
 def test_a_wrong_token_is_refused_as_the_sdk_expects() -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from tallyfy_frames.sandbox import LIVE, Mover, Sandbox, World
 from tallyfy_frames.sandbox.facts import Run
+from tallyfy_frames.sandbox.includes import INCLUDES, Includes
+from tallyfy_frames.sandbox.lists import tasks
 from tallyfy_frames.sandbox.routes import Routes
 from tallyfy_frames.sandbox.wire import Wire
 from tallyfy_frames.sandbox.world import NOW
@@ -222,6 +224,58 @@ def test_what_is_remembered_is_what_a_fresh_server_would_say(quirk: str) -> None
             assert served
             assert served == [fresh.wire.run(run) for run in fresh.listed(query)], query
         assert reader.http.get(f"{reader.url}/{served[0]['id']}").json()["data"] == served[0]
+
+
+def test_tasks_move_with_their_runs() -> None:
+    with Reader(300, *LIVELY) as reader:
+        world = reader.sandbox.world
+        assert len(world.tasks) == sum(len(run.tasks) for run in world.runs) + 60
+        for _ in range(60):
+            reader.rows(per_page=1)
+        served = [
+            row
+            for page in range(1, 100)
+            for row in reader.sandbox.routes.answer(
+                ["organizations", world.org_id, "tasks"],
+                {"archived": "true", "sort": "-newest", "per_page": "100", "page": str(page)},
+            )["data"]  # type: ignore[index]
+        ]
+        fresh = [task for run in world.runs for task in world.tasks_of(run)] + world.tasks_alone
+    assert [row["id"] for row in served] == [
+        one.task.id for one in sorted(fresh, key=lambda one: (one.created_at, one.task.id))
+    ]
+    assert all(one.run is world.runs_by_id[one.run.id] for one in world.tasks if one.run)
+
+
+def test_tasks_of_an_archived_run_leave_the_list_in_which_they_are_read() -> None:
+    with Reader(60, script={2: lambda mover: mover.archive(run), 3: lambda mover: mover.remove(run)}) as reader:
+        run = next(run for run in reader.sandbox.world.runs if not run.archived_at and len(run.tasks) > 1)
+        ids = {task.id for task in run.tasks}
+        url = reader.url.replace("/runs", "/tasks")
+
+        def listed(**query: str) -> set[str]:
+            chosen = tasks.select(reader.sandbox.world, query)
+            return {one.task.id for one in chosen}
+
+        shown = []
+        for _ in range(3):
+            shown.append(reader.http.get(url).json()["meta"]["pagination"]["total"])
+            assert shown[-1] == len(listed())
+            assert (ids <= listed(), ids <= listed(archived="only")) == [(True, False), (False, True), (False, False)][
+                len(shown) - 1
+            ]
+        assert shown == [shown[0], shown[0] - len(ids), shown[0] - len(ids)]
+
+
+def test_what_runs_bring_moves_with_them() -> None:
+    with Reader(120, *LIVELY) as reader:
+        world, includes = reader.sandbox.world, reader.sandbox.routes.includes
+        for number in range(40):
+            reader.rows(per_page=100, page=1 + number % 2, **{"with": ",".join(INCLUDES)})
+        fresh = Includes(Wire(world))
+        assert includes.kept
+        for run in world.runs:
+            assert includes.run(run, INCLUDES) == fresh.run(run, INCLUDES)
 
 
 @pytest.mark.parametrize("query", QUERIES)
