@@ -10,6 +10,7 @@ dropdown's an object, a checklist's a list in which entries may not be selected.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -19,7 +20,7 @@ import msgspec
 
 from tallyfy_frames.frames.flatten import INSTANT
 from tallyfy_frames.frames.masking import masked_texts
-from tallyfy_frames.frames.readers import FLAGS, items_of
+from tallyfy_frames.frames.readers import EXACT_FLOAT, FLAGS, items_of
 from tallyfy_frames.tables._table import Made, Part
 
 Row: TypeAlias = dict[str, Any]
@@ -128,11 +129,11 @@ def _answer(key: Any, field: Row, given: Any) -> Row:
     kind = str(field.get("field_type"))
     value = given.get("value", given) if kind == "email" and isinstance(given, dict) else given  # a bad write, once stored
     if isinstance(value, msgspec.Raw):  # more digits than a double holds
-        row["value"], row["number"] = bytes(value).decode(), value
+        row["value"], row["number"] = bytes(value).decode(), _number(float(bytes(value)))
     elif isinstance(value, bool | int | float):
         if value or kind in {"text", "textarea", "None"}:  # elsewhere 0 and false are no answer
             row["value"] = str(value).lower() if isinstance(value, bool) else str(value)
-            row["number"] = None if isinstance(value, bool) else value
+            row["number"] = None if isinstance(value, bool) else _number(value)
     elif isinstance(value, str):
         row["value"] = value
         row["number"] = float(value) if kind in {"text", "None"} and PLAIN_NUMBER.fullmatch(value.strip()) else None
@@ -167,6 +168,11 @@ def _chosen(value: Any, kind: str) -> Row:
         ids = [entry.get("id") for entry in chosen if entry.get("id") not in NOTHING]
         return {"options": ids, "items": texts, "value": ", ".join(texts) if texts else None}
     return {"value": _written(value)}
+
+
+def _number(value: float) -> float | None:
+    """A number that a double holds."""
+    return value if math.isfinite(value) and (isinstance(value, float) or abs(value) <= EXACT_FLOAT) else None
 
 
 def _written(value: Any) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tallyfy_frames import tables
@@ -90,6 +91,9 @@ CHOSEN = [
         ("text", 42, {"value": "42", "number": 42}),
         ("text", 0, {"value": "0", "number": 0}),
         ("text", True, {"value": "true"}),
+        ("text", 12345678901234567890, {"value": "12345678901234567890"}),
+        ("text", msgspec.Raw(b"0.1234567890123456789"), {"value": "0.1234567890123456789", "number": 0.12345678901234568}),
+        ("text", msgspec.Raw(b"1e999"), {"value": "1e999"}),
         ("text", "12345678901234567890", {"value": "12345678901234567890"}),
         ("text", "1e3", {"value": "1e3"}),
         ("text", "2031-04-05", {"value": "2031-04-05"}),

@@ -130,7 +130,7 @@ def test_nor_where_a_job_died_or_rows_were_set_aside(
         with pytest.raises(KeyboardInterrupt):
             tf.write_snapshot(tmp_path, {"q": "Vendor check"}, tables=["runs", "run_tasks"], settings=settings, privacy=privacy)
     assert (tmp_path / SPOOL_NAME).stat().st_size > 1000
-    assert sightings(tmp_path, texts | {"Vendor check –", "q=Vendor"}) == set()
+    assert sightings(tmp_path, texts | {"Vendor check \N{EN DASH}", "q=Vendor"}) == set()
     assert b"Vendor" not in (tmp_path / SPOOL_NAME).read_bytes().partition(b"\n")[0]
 
 
