@@ -64,7 +64,7 @@ class Dataset(Mapping[str, pl.DataFrame]):
 
     def __dir__(self) -> list[str]:
         """Tables, too."""
-        return sorted({*super().__dir__(), *self.frames})
+        return sorted({*object.__dir__(self), *self.frames})
 
     def __str__(self) -> str:
         """Tables and rows."""

@@ -102,6 +102,7 @@ class Job:
     set_aside: list[tuple[str, str | None, list[str], str]] = field(default_factory=list)
     seen_rows: int = 0  # of the list
     gone: list[str] = field(default_factory=list)  # of a table with ``each``: what had no list any more
+    cut_off: Counter[str] = field(default_factory=Counter)  # by table: rows that state more parts than came with them
     incomplete: IncompleteRead | None = None
 
     def __post_init__(self) -> None:
@@ -145,6 +146,9 @@ class Job:
         if self.unknown:
             names = ", ".join(sorted(self.unknown)[:20])
             warn(f"{report.table}: keys that no column knows are kept in 'extra': {names}")
+        for name, rows in (+self.cut_off).items():
+            what = f"{name}: {rows} {self.spec.name} state more {name.rpartition('_')[2]} than came with them"
+            warn(f"{what}; the API may cut off what it includes")
         if self.gone:
             what = (
                 f"{report.table}: the API has no list for {len(self.gone)} of the {self.spec.each} (archived, or deleted since)"
@@ -366,6 +370,7 @@ class Job:
                 left_out = frame[self.spec.key[0]].gather([*checked.set_aside]).to_list()
                 valid = checked.frame
             else:
+                self.cut_off[table.name] += _cut_off(frame, table, batch)
                 valid = self.checked(table, *self.flat(batch, table)).frame
                 if left_out:
                     valid = valid.filter(~pl.col(*_parent(table)).is_in(left_out))
@@ -419,6 +424,7 @@ class Job:
         report.unknown_keys = dict(self.unknown)
         report.rows_quarantined = len(self.set_aside)
         report.lists_gone = len(self.gone)
+        report.rows_cut_off = dict(+self.cut_off)
 
     def event(self, began_s: float, *, done: bool = False) -> ProgressEvent:
         """How far this is."""
@@ -435,6 +441,14 @@ class Job:
             elapsed_s=time.monotonic() - began_s,
             done=done,
         )
+
+
+def _cut_off(frame: pl.DataFrame, table: Table, batch: Batch) -> int:
+    """How many of these rows state more parts than came with them."""
+    if table.part is None or table.part.stated is None:
+        return 0
+    counts = chain.from_iterable(landing.inside[table.name].counts for landing in batch.landings)
+    return int((frame[table.part.stated] > pl.Series([*counts], dtype=pl.Int64)).sum())
 
 
 def _parent(table: Table) -> list[str]:

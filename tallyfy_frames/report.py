@@ -49,6 +49,7 @@ class LoadReport:
     rows_quarantined: int = 0
     unknown_keys: dict[str, int] = field(default_factory=dict)  # by path: rows that had them
     totals_stated: list[int] = field(default_factory=list)
+    rows_cut_off: dict[str, int] = field(default_factory=dict)  # by table: rows that state more parts than came with them
     lists_gone: int = 0  # where each row of another table has a list: those that the API has none for any more
     proof: str | None = None
     started_at: datetime | None = None
@@ -93,6 +94,7 @@ class LoadReport:
             (self.rows_quarantined, "rows quarantined"),
             (len(self.unknown_keys), "unknown keys"),
             (self.lists_gone, "lists gone"),
+            (sum(self.rows_cut_off.values()), "rows cut off"),
         ):
             if count:
                 parts.append(f"{count} {words}")

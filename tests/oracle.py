@@ -24,7 +24,7 @@ from tallyfy_frames.sandbox.facts import (
 from tallyfy_frames.sandbox.world import NOW, World
 
 # Columns whose text is JSON: compared as what it means.
-JSON_COLUMNS = ("prerun", "custom_fields", "extra", "automated_actions", "taskdata", "captures")
+JSON_COLUMNS = ("prerun", "custom_fields", "extra", "automated_actions", "taskdata", "captures", "roles", "actor")
 
 
 def expected_run(run: Run) -> dict[str, Any]:

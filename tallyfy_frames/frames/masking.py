@@ -10,9 +10,9 @@ from typing import Any, Final
 import msgspec
 
 # A key with one of these words in it has a value that may let anyone in, wherever it stands: web hooks, guests' links and
-# codes, addresses of files. Better one address of the organization's own masked than one of these written.
-SECRET_WORDS: Final = frozenset({"webhook", "webhooks", "link", "links", "url", "urls", "uri", "href", "code"})
-SIGNS: Final = ("webhook", "link", "url", "uri", "href", "code")  # one of these is in every text that holds such a key
+# codes, addresses of files and pictures. Better one address of the organization's own masked than one of these written.
+SECRET_WORDS: Final = frozenset({"webhook", "webhooks", "link", "links", "url", "urls", "uri", "href", "code", "pic"})
+SIGNS: Final = ("webhook", "link", "url", "uri", "href", "code", "pic")  # one of these is in every text that holds such a key
 WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 MASK: Final = "***"
 KEYS_MAX: Final = 100_000  # remembered: an organization has some thousands, but keys may be anything

@@ -138,6 +138,9 @@ def _answer(key: Any, field: Row, given: Any) -> Row:
         row["value"] = value
         row["number"] = float(value) if kind in {"text", "None"} and PLAIN_NUMBER.fullmatch(value.strip()) else None
         row["instant"] = value if kind == "date" and _is_instant(value) else None
+        if kind in {"radio", "dropdown"}:  # a radio's answer is the option's text alone
+            row["items"] = [value]
+            row["options"] = [one.get("id") for one in _objects(field.get("options")) if one.get("text") == value]
     elif kind == "table":
         row["value"] = _written(value)
         cells = items_of(value) if isinstance(value, dict) else value
@@ -155,6 +158,8 @@ def _chosen(value: Any, kind: str) -> Row:
         return {**people, "items": everyone, "value": ", ".join(everyone) or None}
     entries = items_of(value) if isinstance(value, dict) and "text" not in value else value
     entries = [value] if entries is None or isinstance(entries, dict) else entries
+    if any(isinstance(entry, list) for entry in entries):
+        return {"value": _written(value)}
     if not all(isinstance(entry, dict) for entry in entries):
         texts = [_plain(entry) for entry in entries]
         return {"items": texts, "value": ", ".join(texts)}

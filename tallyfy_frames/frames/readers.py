@@ -212,6 +212,13 @@ def _class_name(value: Any) -> tuple[str | None, bool]:
     return (text.rpartition("\\")[2] or None if text else None), coerced
 
 
+def _loose(value: Any) -> tuple[str | None, bool]:
+    """Text as it is, also in a list of one; anything else as JSON."""
+    if isinstance(value, list) and len(value) <= 1:
+        value = value[0] if value else None
+    return (value, False) if isinstance(value, str | None) else _json_list(value)
+
+
 def _mask(value: Any) -> tuple[str | None, bool]:
     """No value is no secret."""
     return MASK if value else None, False
@@ -234,4 +241,5 @@ READERS: Final[Mapping[Reads, Callable[[Any], tuple[Any, bool]]]] = {
     "only_text": _only(_text),
     "only_user_id": _only(_user_id),
     "class_name": _only(_class_name),
+    "loose": _loose,
 }

@@ -20,6 +20,7 @@ from tallyfy_frames.frames.sieves import HELD
 from tallyfy_frames.tables._table import Column, Reads
 
 LAYOUTS_MAX: Final = 64  # remembered: there are as many as tables, but any columns will do
+ASKED: Final = "organization_id"  # some rows say it, too; the column says which organization was asked
 STRANGE_MAX: Final = 64  # unknown keys that are expected
 PLACE: Final = " - at `$["  # where msgspec says what it could not read
 STRANGER: Final = re.compile(r"Object contains unknown field `([A-Za-z_][A-Za-z0-9_]{0,63})` - at `\$\[\d+\]`")
@@ -72,7 +73,7 @@ class Layout:
     def _made(cls, columns: Sequence[Column]) -> Layout:
         sourced = [column for column in columns if column.sources and column.reads != "stated"]
         extra = [column for column in columns if column.reads == "json" and not column.sources]
-        top: dict[str, None] = {}
+        top: dict[str, None] = dict.fromkeys([ASKED, *(column.name for column in columns if column.reads == "parent")])
         inner: dict[str, list[str]] = {}
         for parent, dot, key in dict.fromkeys(source.partition(".") for column in sourced for source in column.sources):
             top[parent] = None
@@ -146,7 +147,7 @@ class Shape:
                 kinds = [HELD.get(layout.readers[source], Any) for source in objects[key]]
                 types.append(_struct(inner, kinds, closed=True) | None)
             else:
-                types.append(HELD.get(layout.readers[key], Any))
+                types.append(HELD.get(layout.readers[key], Any) if key in layout.readers else Any)
         held = frozenset(source for source, reads in layout.readers.items()
                          if reads in HELD and source.partition(".")[0] not in odd)  # fmt: skip
         defaults = [msgspec.UNSET if key in strange else None for key in keys]

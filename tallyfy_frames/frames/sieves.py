@@ -173,6 +173,7 @@ SIEVES: Final[Mapping[Reads, tuple[frozenset[type], Sift | None]]] = {
     "only_text": (frozenset({_NONE}), None),
     "only_user_id": (frozenset({_NONE}), None),
     "class_name": (frozenset({_NONE}), None),
+    "loose": (frozenset({str, _NONE}), None),
 }
 
 # The same as types, for one look at whole rows: what is of such a type, its reader would not change. Narrower than a sieve;

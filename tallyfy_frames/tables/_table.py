@@ -22,7 +22,7 @@ ColumnClass: TypeAlias = Literal["data", "volatile", "provenance"]
 # How a JSON value is read; `frames/readers.py` has one reader for each.
 Reads: TypeAlias = Literal[
     "text", "id", "int", "user_id", "float", "bool", "instant", "user_ids", "ids", "texts", "json", "json_list", "secret",
-    "only_text", "only_user_id", "class_name",  # in a list of one; a PHP class by its own name
+    "only_text", "only_user_id", "class_name", "loose",  # in a list of one; a PHP class by its own name; text or else JSON
     "included",  # as it came, for `frames/parts.py`
     "stated", "parent", "place",  # not in the row itself: what its page says, the key of the row that holds it, its place there
 ]  # fmt: skip
@@ -319,6 +319,7 @@ class Part:
     made: Made = "items"
     includes: tuple[str, ...] = ()  # words of ``with`` that make them come
     params: Mapping[str, Value] = field(default_factory=dict)  # what must be asked for besides
+    stated: str | None = None  # the column of that table which says how many there are
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,7 +100,9 @@ class Activity(Rows):
     )
     parentable_id: pl.String = column("parentable_id", about="Its id", reads="id")
     field: pl.String = column("field", about="The field that was changed", reads="only_text")
-    old_value: pl.String = column("old_value", about="What was there before: JSON", reads="json_list", personal=True)
+    old_value: pl.String = column(
+        "old_value", about="What was there before; JSON if it was no text", reads="loose", personal=True
+    )
     references: pl.String = column("references", about="As it came: JSON; undocumented", reads="json_list", personal=True)
     origin: pl.String = column("origin", about="As it came: JSON; undocumented", reads="json_list", personal=True)
     audit_state: pl.String = column("audit_state", about="As it came: JSON; undocumented", reads="json_list", personal=True)

@@ -9,7 +9,17 @@ from typing import Any
 import polars as pl
 import pytest
 from conftest import settings_for
-from oracle import actual, expected_folder, expected_group, expected_guest, expected_tag, expected_task, expected_template
+from oracle import (
+    actual,
+    expected_activity,
+    expected_folder,
+    expected_group,
+    expected_guest,
+    expected_step,
+    expected_tag,
+    expected_task,
+    expected_template,
+)
 
 import tallyfy_frames as tf
 from tallyfy_frames import tables
@@ -26,7 +36,25 @@ EXPECTED: dict[str, tuple[Callable[[World], Sequence[Any]], Callable[[Any], dict
     "guests": (lambda world: world.guests, expected_guest),
     "templates": (lambda world: world.templates, expected_template),
     "tasks": (lambda world: world.tasks, expected_task),
+    "template_steps": (
+        lambda world: [step for one in world.templates if not one.archived_at for step in one.steps],
+        expected_step,
+    ),
+    "activity": (lambda world: world.activity, lambda entry: plain_activity(expected_activity(entry, ""))),
 }
+
+
+def plain_activity(row: dict[str, Any]) -> dict[str, Any]:
+    """As the table has it: classes by their own names, whoever did it as JSON; what is not told of things is their titles."""
+    person = {"full_name": row.pop("actor_full_name"), "email": row.pop("actor_email"), "profile_pic": "***"}
+    del row["organization_id"], row["undoable"]
+    return row | {
+        "id": str(row["id"]),
+        "actor": [person] if person["email"] else [],
+        **{name: row[name] and row[name].rpartition("\\")[2] for name in ("auditable_type", "parentable_type")},
+    }
+
+
 ALL: dict[str, dict[str, Any]] = {
     "templates": {"archived": "include"},
     "tasks": {"archived": "include"},
@@ -41,12 +69,15 @@ def rows_of(world: World, name: str) -> list[dict[str, Any]]:
         for column in tables.get(name).columns
         if column.kind == "data"
     }
-    return sorted((nothing | expected(record) for record in records(world)), key=lambda row: row["id"])
+    rows = (nothing | expected(record) for record in records(world))
+    return sorted(({key: row[key] for key in nothing} for row in rows), key=lambda row: row["id"])
 
 
 def held(frame: pl.DataFrame, name: str) -> list[dict[str, Any]]:
     """A frame's data columns, in the order of ids. That nobody owns a task may be told by an empty list, or by nothing."""
     rows = actual(frame.select(tables.get(name).names("data")).sort("id").to_dicts())
+    for row in rows if name == "activity" else ():
+        row |= dict.fromkeys(("audit", "parent"))  # only titles, which the world's entries have elsewhere
     return [{key: [] if value is None and key.startswith("owner_") and name == "tasks" else value
              for key, value in row.items()} for row in rows]  # fmt: skip
 

@@ -67,10 +67,13 @@ def test_owners_are_users_guests_and_groups_in_any_shape() -> None:
 
 def answer(kind: str | None, given: Any) -> dict[str, Any]:
     """What is made of one answer, without what is the same for all."""
-    (row,) = MAKERS["kickoff_answers"]({"f": given}, [] if kind is None else [{"id": "f", "field_type": kind}])
+    (row,) = MAKERS["kickoff_answers"](
+        {"f": given}, [] if kind is None else [{"id": "f", "field_type": kind, "options": OPTIONS}]
+    )
     return {name: value for name, value in row.items() if name in ANSWER and value is not None}
 
 
+OPTIONS = [{"id": 6, "text": "Silver"}, {"id": 7, "text": "Gold"}]
 ANSWER = ("value", "number", "instant", "items", "options", "users", "guests", "groups")
 FILES = [{"id": "x", "filename": "a.pdf", "url": "organizations/o/file/x/dl"}, {"id": "y", "filename": "b.pdf"}]
 PEOPLE = {"users": [5120], "guests": ["a@b.example"], "groups": ["77"]}
@@ -99,11 +102,11 @@ CHOSEN = [
         ("text", "2031-04-05", {"value": "2031-04-05"}),
         ("textarea", "<p>42</p>", {"value": "<p>42</p>"}),
         ("textarea", "42", {"value": "42"}),
-        ("radio", "Gold", {"value": "Gold"}),
-        ("radio", "0", {"value": "0"}),
+        ("radio", "Gold", {"value": "Gold", "items": ["Gold"], "options": [7]}),
+        ("radio", "0", {"value": "0", "items": ["0"], "options": []}),
         ("radio", 0, {}),
         ("dropdown", {"id": 2, "text": "Gold", "value": None}, {"value": "Gold", "items": ["Gold"], "options": [2]}),
-        ("dropdown", "Gold", {"value": "Gold"}),
+        ("dropdown", "Gold", {"value": "Gold", "items": ["Gold"], "options": [7]}),
         ("dropdown", False, {}),
         ("multiselect", CHOSEN, {"value": "A, D", "items": ["A", "D"], "options": [1, 4]}),
         ("multiselect", [CHOSEN[1]], {"items": [], "options": []}),
@@ -122,6 +125,8 @@ CHOSEN = [
         *((kind, nothing, {}) for kind in ("text", "multiselect", "file", "table") for nothing in (None, "", [], {})),
         (None, "Gold", {"value": "Gold"}),
         (None, CHOSEN, {"value": "A, D", "items": ["A", "D"], "options": [1, 4]}),
+        (None, [["one"], ["two"]], {"value": '[["one"],["two"]]'}),
+        (None, ["one", True, 3], {"value": "one, true, 3", "items": ["one", "true", "3"]}),
         (None, FILES, {"value": "a.pdf, b.pdf", "items": ["a.pdf", "b.pdf"]}),
         (None, PEOPLE, {"value": "5120, a@b.example, 77", "items": ["5120", "a@b.example", "77"], **PEOPLE}),
         (None, {"what": "is this"}, {"value": '{"what":"is this"}'}),
