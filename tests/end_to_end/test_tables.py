@@ -76,8 +76,8 @@ def rows_of(world: World, name: str) -> list[dict[str, Any]]:
 def held(frame: pl.DataFrame, name: str) -> list[dict[str, Any]]:
     """A frame's data columns, in the order of ids. That nobody owns a task may be told by an empty list, or by nothing."""
     rows = actual(frame.select(tables.get(name).names("data")).sort("id").to_dicts())
-    for row in rows if name == "activity" else ():
-        row |= dict.fromkeys(("audit", "parent"))  # only titles, which the world's entries have elsewhere
+    if name == "activity":  # only titles, which the world's entries have elsewhere
+        rows = [row | dict.fromkeys(("audit", "parent")) for row in rows]
     return [{key: [] if value is None and key.startswith("owner_") and name == "tasks" else value
              for key, value in row.items()} for row in rows]  # fmt: skip
 
