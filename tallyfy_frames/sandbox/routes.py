@@ -207,9 +207,7 @@ class Routes:
     def tasks_for(self, whose: Callable[[OrgTask], bool], query: Query, *, route: str, fixed_size: bool = False) -> object:
         """The tasks of one person: only the active ones, unless ``status`` says otherwise (vendor's SDK, measured)."""
         chosen = tasks.chosen([one for one in self.world.tasks if whose(one)], {"status": "active", **query})
-        if fixed_size:
-            query = {name: value for name, value in query.items() if name != "per_page"}
-        return self.page_of(chosen, tasks.LIST, query, route=route)
+        return self.page_of(chosen, tasks.LIST, _without_size(query) if fixed_size else query, route=route)
 
     def tasks_of_guest(self, code: str, query: Query) -> object:
         """The tasks of a guest, by the secret code: ten a page, whatever is asked."""
@@ -225,7 +223,7 @@ class Routes:
     def steps_of(self, template_id: str, query: Query) -> object:
         """The steps of a template, by position: ten a page, and never all at once."""
         return self.envelope(
-            self.template(template_id).steps, lambda step: steps.body(self.wire, step), query,
+            self.template(template_id).steps, lambda step: steps.body(self.wire, step), _without_size(query),
             route=f"checklists/{template_id}/steps", default_size=steps.PAGE_SIZE, cap=steps.PAGE_SIZE, unpaged=None,
         )  # fmt: skip
 
@@ -370,6 +368,10 @@ def _one(found: Iterable[Record]) -> Record:
 
 def _without_pages(query: Query) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, value) for name, value in query.items() if name not in {"page", "per_page", "with"}))
+
+
+def _without_size(query: Query) -> Query:
+    return {name: value for name, value in query.items() if name != "per_page"}
 
 
 def _whole(text: str | None, default: int) -> int:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, partial
 from typing import Final
 
-from tallyfy_frames.sandbox import feed, forms, library
+from tallyfy_frames.sandbox import feed, forms, library, people
 from tallyfy_frames.sandbox.facts import (
     NOW,
     START,
@@ -89,7 +89,7 @@ class World:
     @cached_property
     def users(self) -> list[User]:
         """Members: active, invited, disabled and a bot; the first is the token's user, an administrator."""
-        return [_user(random.Random(f"{self.seed}/user/{n}"), n) for n in range(23)]
+        return [people.make_user(random.Random(f"{self.seed}/user/{n}"), n) for n in range(23)]
 
     @property
     def me(self) -> User:
@@ -125,12 +125,12 @@ class World:
     @cached_property
     def groups(self) -> list[Group]:
         """Groups of members and guests."""
-        return [_group(self, n, title) for n, title in enumerate(("Legal", "Ops", "Night shift"))]
+        return [people.make_group(self, n, title) for n, title in enumerate(("Legal", "Ops", "Night shift"))]
 
     @cached_property
     def guests(self) -> list[Guest]:
         """People from outside."""
-        return [_guest(self, n) for n in range(31)]
+        return [people.make_guest(self, n) for n in range(31)]
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -221,33 +221,6 @@ def _age(run: Run) -> tuple[datetime, int]:
     return run.created_at, run.number
 
 
-def _user(draw: random.Random, n: int) -> User:
-    created = START - timedelta(days=draw.randint(1, 900))
-    status = "active" if n < 15 else draw.choice(("active", "invited", "disabled", "bot"))
-    disabled = status == "disabled"
-    first = draw.choice(("Acorn", "Birch", "Cedar", "Döner", "Ewa", "", None))
-    return User(
-        id=5120 + n if n != 7 else 2**53 + 11,
-        email=f"member{n}+tag@example.net",
-        username=f"member{n}",
-        first_name=first,
-        last_name=draw.choice(("One", "Two", "O'Three", None)),
-        role="Admin" if n == 0 else draw.choice(("admin", "standard", "light")),
-        status=status,
-        active=status == "active",
-        created_at=created,
-        last_updated=created + timedelta(hours=draw.randint(0, 5000)),
-        last_login_at=None if status == "invited" else NOW - timedelta(minutes=draw.randint(0, 90000)),
-        disabled_at=NOW - timedelta(days=3) if disabled else None,
-        disabled_by=5120 if disabled else None,
-        invited_by=None if n == 0 else 5120,
-        job_title=draw.choice(("Clerk", "=cmd|calc", None)),
-        team=draw.choice(("Ops", "", None)),
-        timezone=draw.choice(("Europe/Berlin", "America/Chicago", "UTC")),
-        country_id=draw.choice((49, 1, None)),
-    )
-
-
 def _org_task(world: World, task: Task, run: Run | None, created: datetime | None = None) -> OrgTask:
     draw = random.Random(f"{task.id}/facts")
     created = run.created_at if run is not None else created or START
@@ -318,44 +291,6 @@ def _folder(world: World, n: int, title: str, kind: str, *, parent: int) -> Fold
         parent_id=hex_id(world.seed, "folder", parent) if n > parent and n % 3 == 0 else None,
         position=n - parent + 1,
         created_at=START - timedelta(days=random.Random(f"{world.seed}/folder/{n}").randint(0, 300)),
-    )
-
-
-def _group(world: World, n: int, title: str) -> Group:
-    draw = random.Random(f"{world.seed}/group/{n}")
-    created = START - timedelta(days=draw.randint(1, 300))
-    return Group(
-        id=hex_id(world.seed, "group", n),
-        number=30 + n,
-        title=title,
-        description=draw.choice((None, "", "Who signs <contracts>")),
-        members=tuple(sorted({draw.choice(world.users).id for _ in range(3 * n)})),
-        guests=tuple(dict.fromkeys(draw.choice(world.guests).email for _ in range(n))),
-        created_at=created,
-        last_updated=created + timedelta(hours=draw.randint(0, 900)),
-        deleted_at=None,
-    )
-
-
-def _guest(world: World, n: int) -> Guest:
-    draw = random.Random(f"{world.seed}/guest/{n}")
-    created = START - timedelta(days=draw.randint(1, 300))
-    disabled = draw.random() < 0.1
-    return Guest(
-        id=8800 + n,
-        email="pat+1@example.net" if n == 4 else f"guest{n}+x@example.org",  # the one with tasks
-        first_name=draw.choice(("Pat", "Ingrid", "", None)),
-        last_name=draw.choice(("Six", "D'Seven", None)),
-        code=hex_id(world.seed, "guest", n, "code"),
-        status="disabled" if disabled else draw.choice(("active", "invited")),
-        phone=draw.choice(("+49 30 1234", None)),
-        company=draw.choice(("Acorn Ltd", "=1+1", None)),
-        timezone=draw.choice(("Europe/Berlin", None)),
-        created_at=created,
-        last_accessed_at=draw.choice((None, NOW - timedelta(minutes=draw.randint(0, 90000)))),
-        disabled_at=NOW - timedelta(days=5) if disabled else None,
-        disabled_by=5120 if disabled else None,
-        deleted_at=NOW - timedelta(days=2) if n == 9 else None,
     )
 
 

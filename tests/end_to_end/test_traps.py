@@ -46,7 +46,7 @@ RUNS = tables.get("runs")
 
 
 # What naive handling dies of, where it is not a wrong result or one of our errors.
-BITES: dict[int, type[Exception]] = {1: AttributeError, 3: pl.exceptions.PolarsError, 22: ValueError, 23: KeyError, 25: TypeError,
+BITES: dict[int, type[Exception]] = {1: AttributeError, 3: TypeError, 22: ValueError, 23: KeyError, 25: TypeError,
                                      26: TypeError, 27: TypeError, 50: pl.exceptions.PolarsError, 47: pl.exceptions.PolarsError}  # fmt: skip
 
 

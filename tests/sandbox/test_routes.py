@@ -47,9 +47,6 @@ def test_steps_come_ten_a_page_whatever_is_asked(query: dict[str, Any]) -> None:
     world = World(1, 1)
     longest = world.templates[2]
     answers = [ask(world)(f"checklists/{longest.id}/steps", page=page, **query) for page in (1, 2, 3, 4)]
-    if query == {"per_page": 3}:  # fewer is heard
-        assert meta(answers[0])["total_pages"] == 8
-        return
     assert [len(answer["data"]) for answer in answers] == [10, 10, 3, 0]
     assert {meta(answer)["total"] for answer in answers} == {23} == {longest.steps_count}
     assert [step["id"] for answer in answers for step in answer["data"]] == [step.id for step in longest.steps]
