@@ -14,6 +14,7 @@ from tallyfy_frames._version import __version__
 
 if TYPE_CHECKING:
     from tallyfy_frames import measures
+    from tallyfy_frames.account import load_organization
     from tallyfy_frames.dataset import Dataset, load_dataset
     from tallyfy_frames.errors import (
         ApiError,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from tallyfy_frames.tables.users import UserFilters
 
 _HOMES: Final = {
+    "tallyfy_frames.account": ("load_organization",),
     "tallyfy_frames.dataset": ("Dataset", "load_dataset"),
     "tallyfy_frames.errors": (
         "ApiError", "AuthError", "ContractError", "DecodeError", "FilterError", "IncompleteRead", "LockHeld", "MissingExtra",

@@ -24,7 +24,7 @@ from tallyfy_frames.api.protocol import Stated
 from tallyfy_frames.api.steps import PAST_THE_END, Answer, Ask, Plan, identity, moment
 from tallyfy_frames.api.transport import Client
 from tallyfy_frames.api.walk import Walk
-from tallyfy_frames.errors import AuthError, FilterError, IncompleteRead, NotFound, warn
+from tallyfy_frames.errors import FilterError, IncompleteRead, NotFound, warn
 from tallyfy_frames.frames.cells import Cells
 from tallyfy_frames.frames.decode import decode, decode_body
 from tallyfy_frames.frames.flatten import flatten
@@ -59,22 +59,6 @@ class Kept(Protocol):
 
     def put(self, key: str, data: bytes) -> None:
         """Keep an answer. Called from several threads."""
-
-
-def token_user(settings: Settings) -> int | None:
-    """The id of the user whose token this is; None if the API does not tell this token."""
-    with Client(settings) as client:
-        request = protocol.Request(protocol.organization(settings.org_id, "me"))
-        try:
-            me = client.ask(request, protocol.read_item)
-        except NotFound:
-            return None
-        except AuthError as error:
-            if error.where.get("status") == 403:  # a right that is missing; 401 is a token that is
-                return None
-            raise
-    user = me.get("id") if isinstance(me, dict) else None
-    return int(user) if isinstance(user, int | str) and str(user).isdecimal() else None
 
 
 @dataclass

@@ -28,6 +28,7 @@ import polars as pl
 
 from tallyfy_frames import pipeline, tables
 from tallyfy_frames._version import __version__
+from tallyfy_frames.account import token_user
 from tallyfy_frames.contracts import CONTRACT_VERSION
 from tallyfy_frames.errors import ShrinkRefused, SinkError, UsageError
 from tallyfy_frames.frames.privacy import Mode, Privacy
@@ -256,15 +257,15 @@ class _Publishing:
                 shutil.rmtree(left_over) if left_over.is_dir() and not left_over.is_symlink() else left_over.unlink()
             self.staging.mkdir(parents=True)
         try:
-            token_user = pipeline.token_user(self.settings)
-            self.refuse_shrink(before, token_user, {table.name: None for job in self.jobs for table in job.makes})
-            with Spool(self.root, self.binding(before, token_user)) as spool:
+            reader = token_user(self.settings)
+            self.refuse_shrink(before, reader, {table.name: None for job in self.jobs for table in job.makes})
+            with Spool(self.root, self.binding(before, reader)) as spool:
                 report = report or LoadReport()
                 entries: dict[str, TableEntry] = {}
                 for job in self.jobs:
                     entries |= self.stage(job, spool, on_invalid, progress, report)
-                manifest = self.manifest(entries, token_user, before)
-                self.refuse_shrink(before, token_user, {name: entry.rows for name, entry in entries.items()})
+                manifest = self.manifest(entries, reader, before)
+                self.refuse_shrink(before, reader, {name: entry.rows for name, entry in entries.items()})
                 self.publish(manifest)
         except BaseException:
             unpublished = _current(self.root) != self.root / SNAPSHOTS / self.name

@@ -1,8 +1,8 @@
 """Tasks as runs include them. Source: Tallyfy API docs, "List processes" (with=tasks), "Get task"; the vendor's SDK 3.1.0.
 
 Those that a rule hides (auto-skipped) are left out of the include, and no filter finds them: ``whole_progress`` of the run
-counts them. The table ``tasks`` has them, and one-off tasks, from a route of its own. Whether the API cuts an include off after so
-many is not documented: it is noticed by ``progress``, and told.
+counts them. The table ``tasks`` has them, and one-off tasks, from a route of its own. Whether the API cuts an include off after
+so many is not documented: it is noticed by ``progress``, and told.
 """
 
 from __future__ import annotations

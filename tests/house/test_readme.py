@@ -15,6 +15,7 @@ import pytest
 from shell import run
 
 import tallyfy_frames as tf
+from tallyfy_frames import tables
 from tallyfy_frames.errors import EXIT_CODES
 from tallyfy_frames.lake import snapshot as lake
 from tallyfy_frames.sandbox import Sandbox, World
@@ -113,3 +114,19 @@ def test_every_file_of_the_house_is_on_its_plan() -> None:
             "lists",
         }:
             assert place.name in plan, place
+
+
+def test_the_plan_shown_is_the_sandboxs(tmp_path: Path) -> None:
+    """But for the times."""
+    (shown,) = re.findall(r"```\n\$ tallyfy-frames (snapshot lake .*--plan)\n(.*?)```", README, flags=re.DOTALL)
+    with Sandbox(World(1, 250)) as running:
+        done = run(*shown[0].split(), env=running.environment, cwd=tmp_path)
+    assert [line.partition(",")[0] for line in done.stdout.splitlines()] == [
+        line.partition(",")[0] for line in shown[1].splitlines()
+    ]
+
+
+def test_every_table_is_named() -> None:
+    (listed,) = re.findall(r"## Every table\n(.*?)\n\n[A-Z]", README, flags=re.DOTALL)
+    assert {*re.findall(r"`([a-z_]+)`", listed)} == {*tables.TABLES}
+    assert f"{len(tables.TABLES)}" == "22", "and the README says how many: twenty-two"
