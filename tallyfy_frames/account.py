@@ -30,8 +30,8 @@ def token_user(settings: Settings) -> int | None:
 def load_organization(settings: Settings | None = None) -> dict[str, Any]:
     """The organization as the API describes it to its members, secrets masked: ``timezone``, ``working_days`` and more.
 
-    Which keys there are depends on plan and rights. :meth:`tallyfy_frames.measures.Calendar.of` reads it. Raises ``NotFound`` if
-    the token's user is not in it, and as loads do. Source: ``GET me/organizations``.
+    Which keys there are depends on plan and rights; :meth:`tallyfy_frames.measures.Calendar.of` reads it. Raises ``NotFound``
+    if the token's user is not in it, and as loads do. Source: ``GET me/organizations``.
     """
     settings = settings or Settings.from_env()
     with Client(settings) as client:
