@@ -1,0 +1,253 @@
+"""The command line: words in, words out, exit codes. Data goes to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tallyfy_frames import tables
+from tallyfy_frames._version import __version__
+from tallyfy_frames.cli._command import (
+    InvalidOption,
+    LogOption,
+    PaceOption,
+    PrivacyOption,
+    WaitOption,
+    put_out,
+    quiet_retries,
+    settings_with,
+    speaking,
+)
+from tallyfy_frames.cli.load import load_app
+from tallyfy_frames.errors import FilterError, SettingsError, UsageError
+from tallyfy_frames.voice import LogFormat
+
+# Typer's own tracebacks would show local variables; ours are errors with a message, or bugs with a plain traceback.
+app = typer.Typer(
+    name="tallyfy-frames",
+    help="Tallyfy's processes as typed tables: load, snapshot, look.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(load_app, name="load")
+
+
+@app.command()
+def snapshot(  # noqa: PLR0913 - the options of the command
+    root: Annotated[str, typer.Argument(help="The folder that holds the snapshots; made if it is not there.")],
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", help="A table to include; repeat for more. Default: runs.", show_default=False),
+    ] = None,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", help="A filter of runs, NAME=VALUE; repeat for more.", show_default=False)
+    ] = None,
+    on_invalid: InvalidOption = "raise",
+    allow_shrink: Annotated[
+        bool, typer.Option("--allow-shrink", help="Publish although rows fell by more than 10 %, or the token's user changed.")
+    ] = False,
+    privacy: PrivacyOption = "keep",
+    only_plan: Annotated[
+        bool, typer.Option("--plan", help="Only say how many requests it would take, and how long; asks each list for a page.")
+    ] = False,
+    max_wait_s: WaitOption = None,
+    max_requests_per_minute: PaceOption = None,
+    log_format: LogOption = LogFormat.text,
+) -> None:
+    """Publish a snapshot as Parquet, partitioned by status: all of it, or nothing."""
+    with speaking(log_format) as voice:
+        from tallyfy_frames import planning  # noqa: PLC0415 - heavy
+        from tallyfy_frames.lake.snapshot import write_snapshot  # noqa: PLC0415
+        from tallyfy_frames.reading import FILTERED  # noqa: PLC0415
+
+        quiet_retries()
+        given = _named(filters or (), FILTERED)
+        names = table or ("runs",)
+        settings = settings_with(max_wait_s=max_wait_s, max_requests_per_minute=max_requests_per_minute)
+        if only_plan:
+            put_out(f"{planning.plan(names, given, settings=settings, whole=True)}\n".encode())
+            return
+        manifest = write_snapshot(
+            root,
+            given,
+            tables=names,
+            settings=settings,
+            on_invalid=on_invalid,  # type: ignore[arg-type]  # checked there, with a better message
+            allow_shrink=allow_shrink,
+            privacy=privacy,  # type: ignore[arg-type]  # likewise
+            progress=None if log_format is LogFormat.text else False,
+        )
+        for name, entry in manifest.tables.items():
+            quarantined = f", {sum(file.rows for file in entry.quarantined)} quarantined" if entry.quarantined else ""
+            resumed = f", {entry.answers_resumed} answers from an earlier job" if entry.answers_resumed else ""
+            message = f"{name}: {entry.rows} rows{quarantined}{resumed}, proof: {entry.report['proof']}"
+            voice.say("info", message, report=entry.report, answers_resumed=entry.answers_resumed)
+        voice.say("info", f"published {manifest.folder}", snapshot=manifest.snapshot, rows=manifest.rows)
+        put_out(f"{manifest.folder}\n".encode())
+
+
+def _named(texts: Sequence[str], table: str) -> dict[str, Any]:
+    """``NAME=VALUE`` …, each value of its filter's kind; only a filter that takes a list may come twice."""
+    kinds = {field.name: str(field.type) for field in dataclasses.fields(tables.get(table).filters)}
+    given: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise FilterError(f"a filter is NAME=VALUE, not {text!r}")
+        kind = kinds.get(name, "")
+        if "Sequence" in kind:
+            given.setdefault(name, []).extend(value.split(","))
+        elif name in given:
+            raise FilterError(f"{name} is given twice", hint="it takes one value")
+        else:
+            given[name] = {"true": True, "false": False}.get(value, value) if "bool" in kind else value
+    return given
+
+
+@app.command(name="tables")
+def show_tables(
+    name: Annotated[str | None, typer.Argument(help="A table; without one, the tables there are.", show_default=False)] = None,
+    log_format: LogOption = LogFormat.text,
+) -> None:
+    """The tables there are, or one table's columns: type, meaning, unit, class and source."""
+    with speaking(log_format):
+        from rich.console import Console  # noqa: PLC0415 - heavy
+        from rich.table import Table  # noqa: PLC0415
+
+        console = Console()
+        if name is None:
+            for known in tables.TABLES:
+                typer.echo(f"{known}\t{tables.get(known).about}")
+            return
+        spec = tables.get(name)
+        if not sys.stdout.isatty():
+            for column in spec.columns:
+                null = "null" if column.nullable else "never null"
+                cells = (
+                    column.name,
+                    str(column.dtype),
+                    null,
+                    column.kind,
+                    column.unit or "",
+                    ",".join(column.sources),
+                    column.about,
+                )
+                typer.echo("\t".join(cells))
+            return
+        grid = Table("column", "type", "null", "class", "unit", "source", "meaning", title=spec.about)
+        for column in spec.columns:
+            grid.add_row(
+                column.name, str(column.dtype), "" if column.nullable else "never", column.kind, column.unit or "",
+                ", ".join(column.sources), column.about,
+            )  # fmt: skip
+        console.print(grid)
+
+
+@app.command()
+def doctor(log_format: LogOption = LogFormat.text) -> None:
+    """Check address, token, organization and rights, and say what to do next."""
+    with speaking(log_format) as voice:
+        from tallyfy_frames.doctor import examine  # noqa: PLC0415 - heavy
+        from tallyfy_frames.settings import Settings  # noqa: PLC0415
+
+        quiet_retries()
+        try:
+            settings = Settings.from_env()
+        except SettingsError as error:
+            voice.say("info", "✗ settings")
+            raise error from None
+        for finding in examine(settings):
+            mark = {True: "✓", False: "✗", None: "?"}[finding.ok]
+            voice.say("info", f"{mark} {finding.what}: {finding.found}", check=finding.what, ok=finding.ok)
+            if finding.error is not None:
+                raise finding.error
+            if finding.advice:
+                voice.say("info", f"  → {finding.advice}")
+
+
+@app.command()
+def sandbox(  # noqa: PLR0913 - the options of the command
+    seed: Annotated[int, typer.Option(help="Another seed is another organization.")] = 1,
+    runs: Annotated[int, typer.Option(min=0, help="How many runs it has.")] = 250,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="NAME[@FIRST[xTIMES|+]]; repeat for more. 'list' names them.", show_default=False)
+    ] = None,
+    quirk: Annotated[
+        list[str] | None,
+        typer.Option(help="Another reading of the sources; repeat for more. 'list' names them.", show_default=False),
+    ] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(help="COUNT/SECONDS, a sliding window; repeat for more.", show_default=False)
+    ] = None,
+    live: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="KIND[:PER_REQUEST] or KIND@REQUEST: the list moves while it is read; repeat for more. 'list' names them.",
+            show_default=False,
+        ),
+    ] = None,
+    live_seed: Annotated[int, typer.Option(help="Another seed is another history.")] = 1,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Added to every answer.")] = 0,
+    log_format: LogOption = LogFormat.text,
+) -> None:
+    """Serve a stand-in for the API on loopback, as unkind as the real one, until interrupted."""
+    from tallyfy_frames.sandbox import FAULTS, LIVE, QUIRKS, Sandbox, World  # noqa: PLC0415
+
+    for given, known in ((fault, FAULTS), (quirk, QUIRKS), (live, LIVE)):
+        if given == ["list"]:
+            for name, meaning in known.items():
+                typer.echo(f"{name}\t{meaning}")
+            return
+    with speaking(log_format) as voice:
+        try:
+            server = Sandbox(
+                World(seed, runs),
+                faults=fault or (),
+                quirks=quirk or (),
+                limits=limit or (),
+                live=live or (),
+                live_seed=live_seed,
+                latency_ms=latency_ms,
+                port=port,
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        except OSError as error:
+            raise UsageError(f"cannot listen on port {port}: {error.strerror}", hint="choose another --port") from None
+        with contextlib.suppress(KeyboardInterrupt):  # whoever reads "ready" may end it at once
+            for name, value in server.environment.items():
+                typer.echo(f"export {name}={value}")
+            typer.echo("ready")
+            sys.stdout.flush()
+            server.serve()
+        voice.say("info", f"{len(server.requests)} requests served")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to put the snapshot and the picture.")] = Path("demo"),
+    runs: Annotated[int, typer.Option(min=1, help="How many runs the sandbox has.")] = 1000,
+    log_format: LogOption = LogFormat.text,
+) -> None:
+    """See it work without a token: sandbox, real HTTP, a snapshot, a table and a picture."""
+    with speaking(log_format):
+        from tallyfy_frames.demo import run_demo  # noqa: PLC0415 - heavy
+
+        quiet_retries()
+        run_demo(folder, runs)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Say the version and stop.")] = False) -> None:
+    if version:
+        typer.echo(f"tallyfy-frames {__version__}")
+        raise typer.Exit
