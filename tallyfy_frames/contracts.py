@@ -85,7 +85,7 @@ def dictionary(table: Table) -> str:
     lines = [
         f"## {table.name}",
         "",
-        f"{table.about} Route: `{table.path}`. Key: {', '.join(f'`{name}`' for name in table.key)}.",
+        f"{table.about} {_route(table)} Key: {', '.join(f'`{name}`' for name in table.key)}.",
         "",
         "| column | type | null | unit | class | source | meaning |",
         "|---|---|---|---|---|---|---|",
@@ -102,6 +102,17 @@ def dictionary(table: Table) -> str:
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
+
+
+def _route(table: Table) -> str:
+    """Where the rows come from."""
+    if table.part is None:
+        return f"Route: `{table.path.replace('{}', '{id}')}`."
+    asked = [
+        f"`with={','.join(table.part.includes)}`",
+        *(f"`{name}={str(value).lower()}`" for name, value in table.part.params.items()),
+    ]
+    return f"Inside `{table.part.of}`, asked for by {', '.join(asked)}."
 
 
 def write_all(folder: Path, docs: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import settings_for
-from oracle import actual, expected_run, matches
+from oracle import actual, expected_run, matches, visible_tasks
 
 import tallyfy_frames as tf
 from tallyfy_frames import tables
@@ -34,6 +34,31 @@ def assert_exactly_once(sandbox: Sandbox, filters: dict[str, Any], **settings: A
         assert row in [expected_run(state) for state in sandbox.states_of(row["id"], since_request=since)], row["id"]
     assert report.complete
     return report
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::tallyfy_frames.TallyfyFramesWarning")
+def test_what_stands_inside_a_run_moves_with_it() -> None:
+    """Tasks come in the answer that shows their run: all of them, or none, however the list moves."""
+    filters, complete = {"archived": "include"}, 0
+    for seed in range(4):
+        with Sandbox(World(seed, 500), live=["all:2"], live_seed=seed) as sandbox:
+            since = sandbox.list_requests + 1
+            try:
+                data = tf.load_dataset(
+                    filters, include=["run_tasks", "task_owners"], settings=settings_for(sandbox, page_size=50)
+                )
+            except tf.IncompleteRead:
+                continue
+            complete += 1
+            throughout = sandbox.present_throughout(lambda run: matches(sandbox.world, {}, run), since_request=since)
+            tasks = dict(data.run_tasks.group_by("run_id").agg("id").iter_rows())
+            for run in data.runs["id"]:
+                (first, *_) = [state for state in sandbox.states_of(run, since_request=since) if state is not None]
+                assert set(tasks.pop(run, ())) == {task.id for task in visible_tasks(first)}
+            assert not tasks
+            assert throughout <= set(data.runs["id"])
+    assert complete, "a walk that only raises is of no use"
 
 
 @pytest.mark.slow

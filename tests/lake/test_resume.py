@@ -484,3 +484,27 @@ def test_ctrl_c_on_the_command_line_leaves_within_a_second_and_says_what_is_kept
     assert "interrupted; " in said.splitlines()[-1]
     assert "answers are kept: the same snapshot within an hour goes on from there" in said.splitlines()[-1]
     assert (tmp_path / SPOOL_NAME).exists()
+
+
+MANY = ("runs", "run_tasks", "run_kickoff_values", "template_steps", "activity", "users")
+
+
+@pytest.mark.filterwarnings("ignore::tallyfy_frames.TallyfyFramesWarning")
+@pytest.mark.parametrize("at", [3, 12, 25, 40])
+def test_a_job_of_many_tables_goes_on_where_it_was(serve: Serve, tmp_path: Path, at: int) -> None:
+    world = World(3, 400)
+    whole = serve(world=world)
+    tf.write_snapshot(tmp_path / "whole", tables=MANY, settings=settings_for(whole, **QUICK))
+    sandbox = serve(world=world, faults=[f"sql-500@{at}+"])
+    settings = settings_for(sandbox, **QUICK)
+    with pytest.raises(tf.ServerError, match="the same snapshot"):
+        tf.write_snapshot(tmp_path / "lake", tables=MANY, settings=settings)
+    kept = [entry for entry in sandbox.requests if entry.status == 200]
+    still(sandbox)
+    manifest = tf.write_snapshot(tmp_path / "lake", tables=MANY, settings=settings)
+    assert sum({entry.report["table"]: entry.answers_resumed for entry in manifest.tables.values()}.values()) >= len(kept) - 10
+    assert len(sandbox.requests) < len(whole.requests) + 30
+    for name in MANY:
+        key, columns = tables.get(name).key, tables.get(name).names("data")
+        one, other = (tf.read_snapshot(tmp_path / root, name).select(columns).collect().sort(key) for root in ("whole", "lake"))
+        assert one.equals(other), name
