@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import polars as pl
 
-from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, one_of, parameter
+from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, one_of, parameter, with_archived
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +35,7 @@ class TemplateFilters(Filters):
         """The default list, and, if asked for, that of the archived ones."""
         params = {name: value for name, value in self.given().items() if name != "archived"}
         signs: dict[str, pl.Expr] = {name: pl.col(name).ne(params[name]) for name in ("type", "starred") if name in params}
-        archived = Listing({**params, "archived": "only"}, {**signs, "archived": pl.col("archived_at").is_null()})
-        return {None: (Listing(params, signs),), "only": (archived,), "include": (Listing(params, signs), archived)}[
-            self.archived
-        ]
+        return with_archived(Listing(params, signs), self.archived)
 
 
 class Templates(Rows):
