@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,21 +18,26 @@ from end_to_end.traps import (
     Sabotage,
     load,
     patching,
+    reading_pages_until,
     serving,
     shown,
     trap,
 )
+from oracle import visible_tasks
 
 import tallyfy_frames as tf
-from tallyfy_frames import settings
+from tallyfy_frames import pipeline, settings
 from tallyfy_frames.api import protocol, query, transport
+from tallyfy_frames.frames.flatten import flatten
 from tallyfy_frames.lake import snapshot
 from tallyfy_frames.lake.manifest import Manifest
 from tallyfy_frames.sandbox import Sandbox, World
+from tallyfy_frames.sandbox.facts import hex_id
 from tallyfy_frames.tables import folders as folders_table
 from tallyfy_frames.tables import runs as runs_table
 from tallyfy_frames.tables import tags as tags_table
 from tallyfy_frames.tables import tasks as tasks_table
+from tallyfy_frames.tables import templates as templates_table
 from tallyfy_frames.tables._table import Filters, Listing, Table
 
 
@@ -79,6 +85,74 @@ def unknown_parameters_are_ignored_by_the_api(_: pytest.MonkeyPatch, __: Any) ->
     for name in ("updated_since", "statsu"):
         with pytest.raises(tf.FilterError, match="no filter"):
             load({name: "2031-01-01"})
+
+
+def whole(name: str, world: World, page_size: int, *quirks: str) -> bool:
+    """Whether all there is of a table is read."""
+    records = {
+        "users": world.users,
+        "guests": world.guests,
+        "groups": world.groups,
+        "tags": [*world.tags, *world.auto_tags],
+        "tasks": [one.task for one in world.tasks],
+        "template_steps": [step for one in world.templates if one.archived_at is None for step in one.steps],
+    }[name]
+    with serving(world=world, quirks=quirks) as sandbox:
+        found = tf.load(name, EVERYTHING if name == "tasks" else None, settings=settings_for(sandbox, page_size=page_size))
+    return sorted(found["id"]) == sorted(str(one.id) if name == "guests" else one.id for one in records)
+
+
+@trap(
+    10,
+    reading_pages_until(lambda ask, answer, _: len(answer.keys) < ask.per_page),
+    patching(pipeline, "_cut_off", lambda *_: 0),
+)
+def ten_rows_may_be_the_first_page(_: pytest.MonkeyPatch, __: Any) -> None:
+    """Ten a page where nobody asks for more, and of steps even then: a template looks ten steps long, and a run ten tasks."""
+    assert max(template.steps_count for template in WORLD.templates) > 20
+    assert whole("template_steps", WORLD, 100)
+    ids = {task.id for run in WORLD.runs for task in visible_tasks(run)}
+    long = [run for run in WORLD.runs if len(visible_tasks(run)) > 10 and run.progress is not None]
+    assert long
+    for quirks, complete, told in (((), True, {}), (("include-tasks-10",), False, {"run_tasks": len(long)})):
+        report = tf.LoadReport()
+        with serving(quirks=quirks) as sandbox:
+            found = tf.load("run_tasks", EVERYTHING, settings=settings_for(sandbox), report=report)
+        assert (set(found["id"]) == ids) is complete
+        assert report.rows_cut_off == told
+
+
+def all_at_once(patch: pytest.MonkeyPatch) -> None:
+    def request(path: Any, params: Any, **_: Any) -> protocol.Request:
+        return protocol.Request(tuple(path), query.encode({**params, "without_pagination": True}))
+
+    patch.setattr(protocol, "list_request", request)
+    reading_pages_until(lambda *_: True)(patch)
+
+
+@trap(11, all_at_once)
+def without_pagination_is_ignored_by_some_lists(_: pytest.MonkeyPatch, __: Any) -> None:
+    """Steps, groups and tags come by the page all the same: whoever trusts it takes the first page for the whole."""
+    world = World(11, 10)
+    world.groups.extend(replace(world.groups[0], id=hex_id("group", n)) for n in range(20))
+    world.auto_tags.extend(replace(world.auto_tags[0], id=hex_id("tag", n)) for n in range(20))
+    honoured = ["users", "guests"]
+    assert [name for name in (*honoured, "template_steps", "groups", "tags") if not whole(name, world, 100)] == []
+    with pytest.raises(tf.FilterError, match="the API ignores this on some routes"):
+        load({"without_pagination": True})
+
+
+@trap(
+    12,
+    reading_pages_until(lambda ask, _, landing: ask.page >= landing.stated.total_pages),
+    reading_pages_until(lambda ask, answer, _: ask.page >= -(-answer.total // ask.per_page)),
+)
+def pages_may_have_another_size_than_asked_for(_: pytest.MonkeyPatch, __: Any) -> None:
+    """A route may ignore ``per_page``, and ``total_pages`` be counted in pages of another size."""
+    world = World(11, 20)
+    for name in ("guests", "tasks"):
+        assert whole(name, world, 3, "total-pages-default")
+        assert whole(name, world, 50, "page-size-fixed")
 
 
 def link_following(patch: pytest.MonkeyPatch) -> None:
@@ -134,6 +208,13 @@ def without_accept_errors_are_html(_: pytest.MonkeyPatch, __: Any) -> None:
 def without_the_client_header_the_api_looks_empty(_: pytest.MonkeyPatch, __: Any) -> None:
     """A missing ``X-Tallyfy-Client`` looks like 404 or 401."""
     assert load(limit=1).height == 1
+
+
+@trap(18, lambda patch: patch.setitem(protocol.ERROR_FOR_STATUS, 401, protocol.ERROR_FOR_STATUS[404]))
+def logging_out_of_the_web_app_ends_the_token(_: pytest.MonkeyPatch, __: Any) -> None:
+    """A job that ran for months gets 401, in the midst of a list even: told as what it is, and no end of the list."""
+    with pytest.raises(tf.AuthError, match="logging out of the web app ends the old one"):
+        load(None, "token-revoked@3", page_size=10)
 
 
 def parse_the_token(token: Any) -> Any:
@@ -214,6 +295,40 @@ def lists_of_tasks_lack_the_summary(_: pytest.MonkeyPatch, __: Any) -> None:
     assert {key: texts[key] for key in found["id"]} == dict(found.select("id", "summary").iter_rows())
 
 
+@trap(
+    36,
+    patching(templates_table.TemplateFilters, "snapshot_defaults", {}),
+    patching(pipeline, "NotFound", type("Never", (Exception,), {})),
+)
+def an_archived_template_is_not_found(_: pytest.MonkeyPatch, __: Any) -> None:
+    """Its own routes answer 404, though old runs point to it: templates come from both lists, and its steps are missing."""
+    archived = [template for template in WORLD.templates if template.archived_at]
+    assert {run.template.id for run in WORLD.runs} & {template.id for template in archived}
+    report = tf.LoadReport()
+    with serving() as sandbox:
+        found = tf.load_dataset(EVERYTHING, include=("templates",), settings=settings_for(sandbox))
+        steps = tf.load("template_steps", EVERYTHING, settings=settings_for(sandbox), report=report)
+    assert found.dangling.filter(column="checklist_id").is_empty()
+    assert report.lists_gone == len(archived)
+    assert set(steps["checklist_id"]) == {template.id for template in WORLD.templates if template not in archived}
+
+
+def active_ones(cells: Any, columns: Any, provenance: Any) -> Any:
+    frame, unreadable = flatten(cells, columns, provenance)
+    return frame.filter("active") if "active" in frame.columns else frame, unreadable
+
+
+@trap(38, patching(pipeline, "flatten", active_ones))
+def members_come_in_every_state(_: pytest.MonkeyPatch, __: Any) -> None:
+    """Disabled, invited and bot accounts are in the list, though ``users_count`` is of the active ones: tasks are theirs, too."""
+    with serving() as sandbox:
+        found = tf.load_dataset(EVERYTHING, include=("users", "task_owners"), settings=settings_for(sandbox))
+    assert set(found.users["status"]) == {"active", "invited", "disabled", "bot"}
+    assert dict(found.users.select("id", "status").iter_rows()) == {user.id: user.status for user in WORLD.users}
+    assert found.users.filter("active").height < found.users.height
+    assert found.dangling.filter(refers="users.id").is_empty()
+
+
 @trap(40, patching(tags_table.TagFilters, "listings", Filters.listings))
 def the_servers_own_tags_are_hidden(_: pytest.MonkeyPatch, __: Any) -> None:
     """Tags such as ``from:…`` come only with ``all=true``, in lower case."""
@@ -248,3 +363,14 @@ def old_rows_change(_: pytest.MonkeyPatch, tmp_path: Any) -> None:
         tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
     now = tf.read_snapshot(tmp_path).filter(pl.col("id") == done.id).collect()
     assert now.select("status", "completed_at").rows() == [("active", None)]
+
+
+@trap(52, patching(snapshot, "token_user", lambda _: None))
+def a_token_sees_what_its_user_sees(_: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """Fewer rights are fewer rows, and no error: a snapshot by another user does not replace the last one."""
+    world = World(11, 30)
+    with serving(world=world) as sandbox:
+        tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
+        world.users.reverse()
+        with pytest.raises(tf.ShrinkRefused, match="belongs to user"):
+            tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
