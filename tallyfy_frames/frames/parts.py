@@ -28,7 +28,7 @@ Maker: TypeAlias = Callable[..., Iterable[Row]]
 
 NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
 PLAIN_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,15}|[+-]?(?=[0-9.]{1,16}$)[0-9]+\.[0-9]+")  # what a double holds to the digit
-OF_FIELD: Final = ("alias", "label", "field_type", "position", "required", "step_id", "task_id")
+OF_FIELD: Final = ("alias", "label", "field_type", "position", "required")
 
 
 def make(part: Part, found: Mapping[str, Sequence[Any]]) -> tuple[list[Row], list[int]]:
@@ -101,12 +101,11 @@ def _task_answers(fields: Any, tasks: Any) -> Iterator[Row]:
         if place not in seen:
             seen.add(place)
             own = _own(field)
-            yield _answer(
-                key, {**field, "task_id": place[0]}, answers[place][1] if own in NOTHING and place in answers else own
-            )
+            given = answers[place][1] if own in NOTHING and place in answers else own
+            yield {**_answer(key, field, given), "task_id": place[0], "step_id": field.get("step_id")}
     for place, (task, answer) in answers.items():
         if place not in seen:
-            yield _answer(place[1], {"task_id": place[0], "step_id": task.get("step_id")}, answer)
+            yield {**_answer(place[1], {}, answer), "task_id": place[0], "step_id": task.get("step_id")}
 
 
 def _key(field: Row) -> Any:

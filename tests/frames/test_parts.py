@@ -180,3 +180,13 @@ def test_a_tasks_answer_without_a_field_is_there_with_its_task() -> None:
     tasks = [{"id": "t", "step_id": "s", "taskdata": {"gone": ["x"]}}]
     (row,) = MAKERS["task_answers"](None, tasks)
     assert (row["field_id"], row["task_id"], row["step_id"], row["label"], row["items"]) == ("gone", "t", "s", None, ["x"])
+
+
+def test_what_is_made_of_answers_is_all_known_to_their_tables() -> None:
+    field = {"id": "f", "checklist_id": "t", "field_type": "text", "label": "Name", "guidance": None, "value": "Acorn"}
+    for name, rows in (
+        ("run_kickoff_values", MAKERS["kickoff_answers"]({"f": "Acorn", "gone": "Birch"}, [field])),
+        ("run_form_values", MAKERS["task_answers"]([field], [{"id": "t", "step_id": "s", "taskdata": {"gone": ["Birch"]}}])),
+    ):
+        known = {source for column in tables.get(name).columns for source in column.sources}
+        assert {key for row in rows for key in row} <= known
