@@ -37,7 +37,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from tallyfy_frames.lake.manifest import Manifest
-    from tallyfy_frames.lake.snapshot import read_snapshot, write_snapshot
+    from tallyfy_frames.lake.published import read_snapshot
+    from tallyfy_frames.lake.snapshot import write_snapshot
     from tallyfy_frames.planning import RequestPlan, plan
     from tallyfy_frames.reading import iter_runs, load, load_runs
     from tallyfy_frames.reading import iter_table as iter  # noqa: A004 - the public name
@@ -55,7 +56,8 @@ _HOMES: Final = {
         "TallyfyFramesError", "TallyfyFramesWarning", "UsageError",
     ),
     "tallyfy_frames.lake.manifest": ("Manifest",),
-    "tallyfy_frames.lake.snapshot": ("read_snapshot", "write_snapshot"),
+    "tallyfy_frames.lake.published": ("read_snapshot",),
+    "tallyfy_frames.lake.snapshot": ("write_snapshot",),
     "tallyfy_frames.planning": ("RequestPlan", "plan"),
     "tallyfy_frames.reading": ("iter_runs", "iter_table", "load", "load_runs"),
     "tallyfy_frames.report": ("LoadReport", "ProgressEvent"),

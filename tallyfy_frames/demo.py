@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tallyfy_frames.errors import MissingExtra, TallyfyFramesWarning
-from tallyfy_frames.lake.snapshot import read_snapshot, write_snapshot
+from tallyfy_frames.lake.published import read_snapshot
+from tallyfy_frames.lake.snapshot import write_snapshot
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.sandbox import Sandbox, World
 from tallyfy_frames.settings import Settings

@@ -1,11 +1,7 @@
-"""Publishes snapshots and reads them back.
+"""Publishes snapshots.
 
 A snapshot is written into a staging folder, checked against the rows that were read, renamed into place, and published by
 switching the symlink ``current`` in one rename. Until then readers see the one before; a crash leaves it in place.
-
-    ROOT/snapshots/<UTC>-<id>/manifest.json
-    ROOT/snapshots/<UTC>-<id>/runs/status=active/<id>-0.parquet
-    ROOT/current → snapshots/<UTC>-<id>
 """
 
 from __future__ import annotations
@@ -26,15 +22,16 @@ from typing import Any, Final
 
 import polars as pl
 
-from tallyfy_frames import pipeline, tables
+from tallyfy_frames import pipeline
 from tallyfy_frames._version import __version__
 from tallyfy_frames.account import token_user
 from tallyfy_frames.contracts import CONTRACT_VERSION
-from tallyfy_frames.errors import ShrinkRefused, SinkError, UsageError
+from tallyfy_frames.errors import ShrinkRefused, SinkError
 from tallyfy_frames.frames.privacy import Mode, Privacy
 from tallyfy_frames.frames.validate import OnInvalid
 from tallyfy_frames.lake.lock import LOCK_NAME, locked
 from tallyfy_frames.lake.manifest import MANIFEST_NAME, Manifest, TableEntry
+from tallyfy_frames.lake.published import CURRENT, SNAPSHOTS, current_of, scan
 from tallyfy_frames.lake.spool import SPOOL_NAME, Spool
 from tallyfy_frames.progress import ProgressOption
 from tallyfy_frames.reading import FILTERED, Reading, check_arguments, privacy_of, readings
@@ -45,8 +42,6 @@ from tallyfy_frames.sinks.parquet import ParquetSink, Written, write_quarantine
 from tallyfy_frames.tables._table import Filters, Table
 
 SHRINK_MAX: Final = 0.10  # of the current snapshot's rows: more is a token with fewer rights, until someone says otherwise
-SNAPSHOTS: Final = "snapshots"
-CURRENT: Final = "current"
 STAGING: Final = ".staging-"
 OUR_NAME: Final = re.compile(r"(\.staging-)?[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 
@@ -85,81 +80,6 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     wanted, kept_back = readings(tables, filters, whole=True), privacy_of(privacy, settings)
     with _held(root) as place:
         return _Publishing(place, settings, wanted, allow_shrink, kept_back).run(on_invalid, progress, report)
-
-
-def read_snapshot(root: str | Path, table: str = "runs", *, at: datetime | str | None = None) -> pl.LazyFrame:
-    """A table of the current snapshot under ``root``, lazily, with the table's fixed columns; rows in no promised order.
-
-    ``at`` is a snapshot's name, or an instant (a ``datetime``, or ISO text): the newest snapshot that is not younger. The
-    snapshot is resolved once: a later one does not change what this frame reads. Raises ``SinkError`` if there is none.
-    """
-    manifest = read_manifest(root, at=at)
-    spec = tables.get(table)
-    if table not in manifest.tables:
-        hint = f"it holds {', '.join(manifest.tables)}"
-        raise SinkError(f"the snapshot has no table {table!r}", path=manifest.folder, hint=hint)
-    entry = manifest.tables[table]
-    if not entry.files:
-        return pl.LazyFrame(schema=spec.schema)
-    return _scan(spec, manifest.folder / table, entry.files)
-
-
-def read_manifest(root: str | Path, *, at: datetime | str | None = None) -> Manifest:
-    """The manifest of the current snapshot under ``root``, or of the one that ``at`` names as for :func:`read_snapshot`."""
-    root = Path(root)
-    if at is None:
-        folder = _current(root)
-        if folder is None:
-            raise SinkError("there is no snapshot here", path=root, hint=f"tallyfy-frames snapshot {root}")
-        return Manifest.read(folder)
-    moment = None if at in {entry.snapshot for entry in _published(root)} else _moment(at)
-    found = [entry for entry in _published(root) if entry.snapshot == at or (moment and entry.created_at <= moment.isoformat())]
-    if not found:
-        raise SinkError(f"no snapshot is as old as {at}", path=root, hint="published ones are in the chain that current begins")
-    return found[0]
-
-
-def _published(root: Path) -> Iterator[Manifest]:
-    """Every published snapshot that is still there, newest first: each names the one before.
-
-    A folder outside this chain was never published: its job died between renaming it and switching ``current``.
-    """
-    folder = _current(root)
-    while folder is not None and folder.is_dir():
-        manifest = Manifest.read(folder)
-        yield manifest
-        folder = None if manifest.previous is None else root / SNAPSHOTS / manifest.previous
-
-
-def _moment(at: datetime | str) -> datetime:
-    """An instant in UTC."""
-    try:
-        moment = datetime.fromisoformat(at) if isinstance(at, str) else at
-    except ValueError:
-        raise UsageError(f"at={at!r} is neither a snapshot here nor an instant") from None
-    if not isinstance(moment, datetime):
-        raise UsageError(f"at must be an instant, or a snapshot's name, not {type(at).__name__}")
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def _scan(spec: Table, folder: Path, files: Sequence[Written]) -> pl.LazyFrame:
-    """Files of one table as a lazy frame in the table's order.
-
-    The partition's value comes from the manifest, not from the path: a root below ``env=prod/`` is no partition of ours.
-    """
-    own = pl.Schema({name: dtype for name, dtype in spec.schema.items() if name != spec.partition})
-    parts = []
-    for file in files:
-        place = folder / file.path
-        if not place.exists():
-            raise SinkError("a file of the snapshot is gone", path=place, hint="read another snapshot with at=")
-        part = pl.scan_parquet(
-            place, glob=False, hive_partitioning=False, schema=own, missing_columns="insert", extra_columns="ignore"
-        )
-        if spec.partition is not None:
-            part = part.with_columns(pl.lit(file.value, dtype=pl.String).alias(spec.partition))
-        parts.append(part.select(spec.schema.names()))
-    return pl.concat(parts)
 
 
 def _given(reading: Reading, privacy: Privacy) -> dict[str, Any]:
@@ -214,14 +134,6 @@ def _refuse_foreign(root: Path) -> None:
         raise SinkError(what, path=root, hint="name a new or empty folder")
 
 
-def _current(root: Path) -> Path | None:
-    """The published snapshot, resolved now; None if there is none."""
-    try:
-        return root / (root / CURRENT).readlink()
-    except OSError:
-        return None
-
-
 class _Publishing:
     """One snapshot on its way, under the lock."""
 
@@ -268,7 +180,7 @@ class _Publishing:
                 self.refuse_shrink(before, reader, {name: entry.rows for name, entry in entries.items()})
                 self.publish(manifest)
         except BaseException:
-            unpublished = _current(self.root) != self.root / SNAPSHOTS / self.name
+            unpublished = current_of(self.root) != self.root / SNAPSHOTS / self.name
             for folder in (self.staging, self.root / SNAPSHOTS / self.name):
                 if unpublished:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -294,7 +206,7 @@ class _Publishing:
 
     def before(self) -> Manifest | None:
         """The snapshot to compare with; a damaged one counts as none only where shrinking is allowed."""
-        folder = _current(self.root)
+        folder = current_of(self.root)
         try:
             return None if folder is None else Manifest.read(folder)
         except SinkError as error:
@@ -394,7 +306,7 @@ class _Publishing:
         found = (0, 0, 0)
         if files:
             # By their hashes, file by file: the keys themselves would take more memory than all else.
-            hashes = pl.concat([_hashes(_scan(table, folder, [file]).select(table.key).collect()) for file in files])
+            hashes = pl.concat([_hashes(scan(table, folder, [file]).select(table.key).collect()) for file in files])
             found = (len(hashes), hashes.n_unique(), _digest(hashes))
         if found != (rows, rows, staged.digest) or {file.value: file.rows for file in files} != staged.values:
             what = f"the files of {table.name} do not hold the rows that were read"

@@ -29,7 +29,7 @@ import tallyfy_frames as tf
 from tallyfy_frames import pipeline, settings
 from tallyfy_frames.api import protocol, query, transport
 from tallyfy_frames.frames.flatten import flatten
-from tallyfy_frames.lake import snapshot
+from tallyfy_frames.lake import published, snapshot
 from tallyfy_frames.lake.manifest import Manifest
 from tallyfy_frames.sandbox import Sandbox, World
 from tallyfy_frames.sandbox.facts import hex_id
@@ -345,12 +345,12 @@ def folders_of_runs_are_not_listed_by_default(_: pytest.MonkeyPatch, __: Any) ->
     assert set(found["id"]) == {folder.id for folder in (*WORLD.folders, *WORLD.template_folders)}
 
 
-def every_snapshot(spec: Table, folder: Any, files: Any, scan: Any = snapshot._scan) -> Any:  # noqa: SLF001
+def every_snapshot(spec: Table, folder: Any, files: Any, scan: Any = published.scan) -> Any:
     every = [scan(spec, other, Manifest.read(other.parent).tables["runs"].files) for other in folder.parents[1].glob("2*/runs")]
     return pl.concat(every) if every else scan(spec, folder, files)
 
 
-@trap(45, patching(snapshot, "_scan", every_snapshot))
+@trap(45, patching(published, "scan", every_snapshot))
 def old_rows_change(_: pytest.MonkeyPatch, tmp_path: Any) -> None:
     """Re-opening clears ``completed_at``; runs are completed and archived without a human: a snapshot is always all of it."""
     world = World(11, 60)

@@ -23,7 +23,7 @@ from oracle import actual, expected_run
 
 import tallyfy_frames as tf
 from tallyfy_frames import tables
-from tallyfy_frames.lake.snapshot import read_manifest
+from tallyfy_frames.lake.published import read_manifest
 from tallyfy_frames.lake.spool import SPOOL_NAME
 from tallyfy_frames.sandbox import Sandbox, World, server
 

@@ -24,6 +24,7 @@ from shell import RUN
 
 import tallyfy_frames as tf
 from tallyfy_frames import tables
+from tallyfy_frames.lake import published
 from tallyfy_frames.lake import snapshot as lake
 from tallyfy_frames.lake.spool import DIGEST_BYTES, SPOOL_NAME
 from tallyfy_frames.sandbox import Sandbox, World
@@ -130,7 +131,7 @@ def test_the_manifest_says_how_many_answers_an_earlier_job_had_read(
     assert entry.answers_resumed >= 8
     assert entry.report["requests"] == len(lists(sandbox, before))
     assert entry.answers_resumed + entry.report["requests"] == clean.total()
-    assert lake.read_manifest(tmp_path / "lake") == manifest
+    assert published.read_manifest(tmp_path / "lake") == manifest
     (record,) = caplog.records
     assert record.getMessage().startswith(
         f"going on from {entry.answers_resumed} answers that an earlier job has read since 20"
@@ -148,7 +149,7 @@ def test_several_tables_go_on_too(serve: Serve, tmp_path: Path) -> None:
         except tf.RateLimited:
             assert users == 0
     assert sum(entry.path.endswith("/users") for entry in sandbox.requests) == users > 0
-    entries = lake.read_manifest(tmp_path).tables
+    entries = published.read_manifest(tmp_path).tables
     assert entries["users"].answers_resumed == entries["users"].report["pages"]
     assert 0 < entries["runs"].answers_resumed < entries["runs"].report["pages"]
     assert_holds(tmp_path, WORLD)

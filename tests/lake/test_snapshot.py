@@ -19,6 +19,7 @@ from oracle import actual, expected_run
 
 import tallyfy_frames as tf
 from tallyfy_frames import tables
+from tallyfy_frames.lake import published
 from tallyfy_frames.lake import snapshot as lake
 from tallyfy_frames.lake.lock import locked
 from tallyfy_frames.sandbox import Sandbox, World
@@ -65,7 +66,7 @@ def test_the_manifest_says_what_was_read_and_how(serve: Serve, tmp_path: Path) -
     assert kept["tables"]["runs"]["report"]["complete"] is True
     assert report.rows == manifest.rows
     assert sandbox.token not in (manifest.folder / "manifest.json").read_text()
-    assert lake.read_manifest(tmp_path) == manifest
+    assert published.read_manifest(tmp_path) == manifest
 
 
 def test_no_secret_of_the_world_is_in_any_file(serve: Serve, tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_a_failed_read_leaves_the_old_snapshot_and_what_was_read_of_the_next(ser
         bad = serve(world=World(3, 300), faults=[fault])
         with pytest.raises(error):
             tf.write_snapshot(tmp_path, settings=settings_for(bad))
-        assert lake.read_manifest(tmp_path).snapshot == manifest.snapshot
+        assert published.read_manifest(tmp_path).snapshot == manifest.snapshot
         assert left(tmp_path) == {"snapshots", "current", ".lock"} | kept
         assert len(list((tmp_path / "snapshots").iterdir())) == 1
 
@@ -339,9 +340,9 @@ def test_a_snapshot_that_was_never_published_is_not_found_by_instant(serve: Serv
     second = tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
     (tmp_path / "current").unlink()
     (tmp_path / "current").symlink_to(Path("snapshots") / first.snapshot)
-    assert lake.read_manifest(tmp_path, at="2999-01-01").snapshot == first.snapshot
+    assert published.read_manifest(tmp_path, at="2999-01-01").snapshot == first.snapshot
     with pytest.raises(tf.UsageError):
-        lake.read_manifest(tmp_path, at=second.snapshot)
+        published.read_manifest(tmp_path, at=second.snapshot)
     with pytest.raises(tf.UsageError, match="an instant, or a snapshot's name"):
         tf.read_snapshot(tmp_path, at=5)  # type: ignore[arg-type]
 

@@ -24,7 +24,7 @@ PLACES: dict[str, tuple[Any, str]] = {
     "put": (Spool, "put"), "append": (Spool, "_append"),
     "stage": (PUBLISHING, "stage"), "write": (ParquetSink, "write"), "flush": (ParquetSink, "_flush"), "finish": (ParquetSink, "finish"),
     "measure": (parquet, "_written"),
-    "check": (PUBLISHING, "check"), "scan": (snapshot, "_scan"), "manifest": (PUBLISHING, "manifest"), "shrink": (PUBLISHING, "refuse_shrink"),
+    "check": (PUBLISHING, "check"), "scan": (snapshot, "scan"), "manifest": (PUBLISHING, "manifest"), "shrink": (PUBLISHING, "refuse_shrink"),
     "publish": (PUBLISHING, "publish"), "text": (snapshot, "write_text"), "sync": (snapshot, "sync_folder"),
     "rename": (Path, "rename"), "link": (Path, "symlink_to"), "replace": (Path, "replace"), "drop": (Spool, "__exit__"),
 }  # fmt: skip
