@@ -6,13 +6,11 @@ Here the conversation (`api/`) and the tables meet; neither knows the other.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import chain, repeat
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import polars as pl
 
@@ -27,23 +25,18 @@ from tallyfy_frames.api.walk import Walk
 from tallyfy_frames.errors import FilterError, IncompleteRead, NotFound, warn
 from tallyfy_frames.frames.cells import Cells
 from tallyfy_frames.frames.decode import decode, decode_body
-from tallyfy_frames.frames.flatten import flatten
-from tallyfy_frames.frames.parts import make
 from tallyfy_frames.frames.privacy import Privacy
-from tallyfy_frames.frames.validate import Breach, Checked, OnInvalid, key_text, validate
-from tallyfy_frames.landing import Batch, Inside, Landing
+from tallyfy_frames.frames.validate import OnInvalid
+from tallyfy_frames.landing import Batch, Landing
 from tallyfy_frames.progress import ProgressOption, listening
 from tallyfy_frames.report import LoadReport, ProgressEvent
 from tallyfy_frames.settings import Settings
-from tallyfy_frames.tables._table import Column, Filters, Listing, Table
+from tallyfy_frames.shaping import Shaping
+from tallyfy_frames.tables._table import Filters, Listing, Table
 
 # Rows shaped and checked together: the first page alone, to fail early, then ever more.
 BATCH_ROWS: Final = (1, 1_000, 4_000)
 PROOFS: Final = ("still", "counted", "seen")  # from the one that assumes most
-
-QUARANTINE_SCHEMA: Final = pl.Schema(
-    [("table", pl.String()), ("id", pl.String()), ("reasons", pl.List(pl.String())), ("row", pl.String())]
-)
 
 
 class Kept(Protocol):
@@ -80,26 +73,13 @@ class Job:
     walks: list[Walk] = field(default_factory=list)
     ids: Ids = field(default_factory=Ids)
     again: int = 0  # rows that came again
-    coerced: Counter[str] = field(default_factory=Counter)
-    nulled: Counter[str] = field(default_factory=Counter)
-    unknown: Counter[str] = field(default_factory=Counter)
-    set_aside: list[tuple[str, str | None, list[str], str]] = field(default_factory=list)
-    seen_rows: int = 0  # of the list
     gone: list[str] = field(default_factory=list)  # of a table with ``each``: what had no list any more
-    cut_off: Counter[str] = field(default_factory=Counter)  # by table: rows that state more parts than came with them
     incomplete: IncompleteRead | None = None
 
     def __post_init__(self) -> None:
-        """Which columns each table has, and what of the list's rows the parts are made of."""
+        """How its answers are shaped."""
         self.makes = self.makes or (self.spec,)
-        self.parts = [table for table in self.makes if table.part is not None]
-        keys = dict.fromkeys(key for table in self.parts if table.part for key in table.part.keys)
-        self.included = [Column(f"with {key}", pl.Null(), (key,), "included", "provenance", None, "", nullable=True,
-                                unique=False, ge=None, le=None, words=()) for key in keys]  # fmt: skip
-        self.columns = {table.name: _shown(table.columns, self.reveal) for table in (self.spec, *self.parts)}
-        self.wire = self.columns[self.spec.name]
-        if self.included:
-            self.wire = (*self.wire, *self.included)
+        self.shaping = Shaping(self.spec, self.makes, self.settings.org_id, self.on_invalid, self.privacy, self.reveal)
 
     def run(self, progress: ProgressOption) -> Generator[tuple[str, pl.DataFrame]]:
         """Read every listing in turn: tables by name, in frames. A row that several listings hold comes once."""
@@ -125,12 +105,12 @@ class Job:
                 tell(self.event(began_s, done=True))
             finally:
                 self.account(client)
-                report.quarantined = pl.DataFrame(self.set_aside, schema=QUARANTINE_SCHEMA, orient="row")
+                report.quarantined = self.shaping.quarantined()
                 report.finished_at = datetime.now(UTC)
-        if self.unknown:
-            names = ", ".join(sorted(self.unknown)[:20])
+        if report.unknown_keys:
+            names = ", ".join(sorted(report.unknown_keys)[:20])
             warn(f"{report.table}: keys that no column knows are kept in 'extra': {names}")
-        for name, rows in (+self.cut_off).items():
+        for name, rows in report.rows_cut_off.items():
             what = f"{name}: {rows} {self.spec.name} state more {name.rpartition('_')[2]} than came with them"
             warn(f"{what}; the API may cut off what it includes")
         if self.gone:
@@ -204,25 +184,26 @@ class Job:
         try:
             for ask, answer, landing in landed:
                 if ask.number == 1 and len(self.walks) > 1:  # rows of another list show, too, whether the filter was ignored
-                    self.check_heeded(self.flat(Batch([landing], landing.cells.height), self.spec)[0], listing)
+                    self.shaping.check_heeded(self.shaping.flat(Batch([landing], landing.cells.height), self.spec)[0], listing)
                 fresh = self.fresh(answer, landing)
                 if self.limit is not None:
                     found.append((landing, fresh, answer))
                     continue
                 batch.add(landing.taken(fresh))
                 if batch.all_rows >= batch_rows:
-                    yield from self.shape(batch, listing)
+                    yield from self.shaping.shape(batch, listing)
                     batch, batch_rows = Batch(), next(sizes, batch_rows)
         except IncompleteRead as incomplete:
             if not self.allow_incomplete:
-                yield from self.shape(batch, listing)  # a row that breaks the contract says more than the count it upset
+                # A row that breaks the contract says more than the count it upset.
+                yield from self.shaping.shape(batch, listing)
                 raise
             self.incomplete = incomplete
         finally:
             landed.close()  # an error raised here would keep its threads waiting for as long as somebody looks at it
         for landing in self.first(found, walk):
             batch.add(landing)
-        yield from self.shape(batch, listing)
+        yield from self.shaping.shape(batch, listing)
 
     def plan(self, *, had_rows: bool = False) -> Plan:
         """How a listing is read; ``had_rows``: it had some a moment ago."""
@@ -282,27 +263,24 @@ class Job:
     def request(self, listing: Listing, ask: Ask) -> protocol.Request:
         """What asks for one page, and for all that the parts are made of."""
         path = [str(listing.each) if part == "{}" else part for part in self.spec.path.split("/")]
-        parts = [table.part for table in self.parts if table.part]
-        params = {name: value for part in parts for name, value in part.params.items()}
-        wanted = listing.including(params, chain.from_iterable(part.includes for part in parts))
         sort = None if ask.sort is None else self.spec.sort_words.get(ask.sort, ask.sort)
         place = protocol.organization(self.settings.org_id, *path)
-        return protocol.list_request(place, wanted.params, page=ask.page, per_page=ask.per_page, sort=sort)
+        return protocol.list_request(place, self.shaping.asked(listing).params, page=ask.page, per_page=ask.per_page, sort=sort)
 
     def ask(self, client: Client, request: protocol.Request, ask: Ask) -> tuple[Answer, Landing]:
         """One page from the API."""
 
         def read(asked: protocol.Request, reply: protocol.Reply) -> tuple[Answer, Landing]:
             now, rows = datetime.now(UTC), None
-            known = decode_body(reply.body, self.wire, protocol.number)
+            known = decode_body(reply.body, self.shaping.wire, protocol.number)
             if known is not None and None not in known[0].columns[self.spec.key[0]]:
                 cells, stated = known[0], protocol.read_stated(known[1])
             else:
                 page = protocol.read_page(asked, reply, page=ask.page)
-                cells, stated, rows = decode(page.rows, self.wire), page.stated, page.rows
+                cells, stated, rows = decode(page.rows, self.shaping.wire), page.stated, page.rows
             answer = self.answer(cells, stated, rows)
             protocol.judge(asked, stated, answer.keys, page=ask.page)
-            return answer, self.landing(stated, now, cells)
+            return answer, self.shaping.landing(stated, now, cells)
 
         if ask.after_pause:
             client.pause()
@@ -311,25 +289,8 @@ class Job:
         except (NotFound, FilterError):
             if ask.page == 1:
                 raise
-            nothing = self.landing(Stated(), datetime.now(UTC), decode((), self.wire))
+            nothing = self.shaping.landing(Stated(), datetime.now(UTC), decode((), self.shaping.wire))
             return PAST_THE_END, nothing  # there are not so many pages, and the API says so by refusing
-
-    def landing(self, stated: Stated, received_at: datetime, cells: Cells) -> Landing:
-        """An answer as it is kept: the rows inside its rows are rows of their own, and nothing is left that nobody may see."""
-        found = {column.sources[0]: cells.columns.pop(column.name) for column in self.included}
-        keys = cells.columns[self.spec.key[0]]
-        inside: dict[str, Inside] = {}
-        for table in self.parts:
-            assert table.part is not None  # noqa: S101 - that is what makes it one
-            rows, counts = make(table.part, found)
-            own = decode(rows, self.columns[table.name])
-            for column in table.columns:
-                if column.reads == "parent":
-                    own.columns[column.name] = [*chain.from_iterable(map(repeat, keys, counts))]
-                elif column.reads == "place":
-                    own.columns[column.name] = [place for count in counts for place in range(1, count + 1)]
-            inside[table.name] = Inside(self.privacy.applied(own, table.columns), counts)
-        return Landing(stated, received_at, self.privacy.applied(cells, self.spec.columns), inside)
 
     def answer(self, cells: Cells, stated: Stated, rows: Sequence[protocol.Row] | None) -> Answer:
         """What the walk needs to know. A row whose key cannot be read is known by all that it holds."""
@@ -339,58 +300,6 @@ class Job:
                 for row, value in enumerate(found)]  # fmt: skip
         moments = [None] * len(keys) if order is None else [moment(text) for text in cells.columns[order]]
         return Answer(keys, moments, stated.total, stated.per_page)
-
-    def shape(self, batch: Batch, listing: Listing) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Rows as they came → a valid frame of each table that has any."""
-        if not batch.height:
-            return
-        frame, cells, faults = self.flat(batch, self.spec)
-        self.check_heeded(frame, listing)
-        self.seen_rows += frame.height
-        left_out: list[Any] = []  # what stands inside a row goes where that goes
-        for table in self.makes:
-            if table is self.spec:
-                checked = self.checked(table, frame, cells, faults)
-                left_out = frame[self.spec.key[0]].gather([*checked.set_aside]).to_list()
-                valid = checked.frame
-            else:
-                self.cut_off[table.name] += _cut_off(frame, table, batch)
-                valid = self.checked(table, *self.flat(batch, table)).frame
-                if left_out:
-                    valid = valid.filter(~pl.col(*_parent(table)).is_in(left_out))
-            if valid.height:
-                yield table.name, valid
-
-    def checked(self, table: Table, frame: pl.DataFrame, cells: Cells, faults: list[Breach]) -> Checked:
-        """A frame held to its contract; what that took is noted."""
-        prefix = "" if table.name == self.report.table else f"{table.name}."
-        self.coerced.update({f"{prefix}{column}": count for column, count in cells.coerced.items()})
-        self.unknown.update({f"{prefix}{path}": count for path, count in cells.unknown.items()})
-        checked = validate(frame, table, faults, on_invalid=self.on_invalid)
-        self.nulled.update(f"{prefix}{column}" for _, column, _ in checked.nulled)
-        for row, reasons in checked.set_aside.items():
-            words = [f"{column}: {reason}" for column, reason in reasons]
-            self.set_aside.append((table.name, key_text(frame, table, row), words, cells.row_text(row)))
-        return checked
-
-    def flat(self, batch: Batch, table: Table) -> tuple[pl.DataFrame, Cells, list[Breach]]:
-        """Rows as they came → a flat frame, how they were read, and the cells that could not be."""
-        part = None if table is self.spec else table.name
-        cells = batch.cells(part)
-        frame, unreadable = flatten(cells, table.columns, batch.provenance(part, self.settings.org_id))
-        faults = [(fault.row, fault.column, fault.reason) for fault in cells.faults]
-        return frame, cells, faults + [(row, column, "text that is no instant") for row, column in unreadable]
-
-    def check_heeded(self, frame: pl.DataFrame, listing: Listing) -> None:
-        """Fail where rows show that the API ignored a filter: it would be a bigger table, silently."""
-        for name, contradicts in listing.contradictions.items():
-            found = frame.filter(contradicts)
-            if found.height:
-                raise FilterError(
-                    f"the API ignored {name}={listing.params[name]!r}: rows came that cannot match it",
-                    table=self.spec.name, row=str(found[self.spec.key[0]][0])[:64],
-                    hint=f"{found.height} of the first {frame.height} rows; leave the filter out and filter the frame",
-                )  # fmt: skip
 
     def account(self, client: Client) -> None:
         """Bring the report up to date."""
@@ -403,12 +312,8 @@ class Job:
         report.repairs = sum(log.repairs for log in logs)
         report.duplicates_dropped = self.again
         report.totals_stated = [total for log in logs for total in log.totals]
-        report.values_coerced = dict(+self.coerced)
-        report.values_nulled = dict(self.nulled)
-        report.unknown_keys = dict(self.unknown)
-        report.rows_quarantined = len(self.set_aside)
         report.lists_gone = len(self.gone)
-        report.rows_cut_off = dict(+self.cut_off)
+        self.shaping.note(report)
 
     def event(self, began_s: float, *, done: bool = False) -> ProgressEvent:
         """How far this is."""
@@ -418,30 +323,10 @@ class Job:
             total = min(total, self.limit * len(totals))
         return ProgressEvent(
             table=self.spec.name,
-            rows=self.seen_rows,
+            rows=self.shaping.rows,
             total_rows=total,
             pages=self.report.pages,
             total_pages=None if total is None else -(-total // self.settings.page_size),
             elapsed_s=time.monotonic() - began_s,
             done=done,
         )
-
-
-def _cut_off(frame: pl.DataFrame, table: Table, batch: Batch) -> int:
-    """How many of these rows state more parts than came with them."""
-    if table.part is None or table.part.stated is None:
-        return 0
-    counts = chain.from_iterable(landing.inside[table.name].counts for landing in batch.landings)
-    return int((frame[table.part.stated] > pl.Series([*counts], dtype=pl.Int64)).sum())
-
-
-def _parent(table: Table) -> list[str]:
-    """The column that names the row which rows of this table stand inside."""
-    return [column.name for column in table.columns if column.reads == "parent"]
-
-
-def _shown(columns: tuple[Column, ...], reveal: Collection[str]) -> tuple[Column, ...]:
-    """The columns, those to be revealed as the text they are; the very same ones where there are none."""
-    if not reveal:
-        return columns
-    return tuple(replace(one, reads="text") if one.name in reveal else one for one in columns)

@@ -26,7 +26,7 @@ from end_to_end.traps import (
 from oracle import visible_tasks
 
 import tallyfy_frames as tf
-from tallyfy_frames import pipeline, settings
+from tallyfy_frames import pipeline, settings, shaping
 from tallyfy_frames.api import protocol, query, transport
 from tallyfy_frames.frames.flatten import flatten
 from tallyfy_frames.lake import published, snapshot
@@ -105,7 +105,7 @@ def whole(name: str, world: World, page_size: int, *quirks: str) -> bool:
 @trap(
     10,
     reading_pages_until(lambda ask, answer, _: len(answer.keys) < ask.per_page),
-    patching(pipeline, "_cut_off", lambda *_: 0),
+    patching(shaping, "_cut_off", lambda *_: 0),
 )
 def ten_rows_may_be_the_first_page(_: pytest.MonkeyPatch, __: Any) -> None:
     """Ten a page where nobody asks for more, and of steps even then: a template looks ten steps long, and a run ten tasks."""
@@ -318,7 +318,7 @@ def active_ones(cells: Any, columns: Any, provenance: Any) -> Any:
     return frame.filter("active") if "active" in frame.columns else frame, unreadable
 
 
-@trap(38, patching(pipeline, "flatten", active_ones))
+@trap(38, patching(shaping, "flatten", active_ones))
 def members_come_in_every_state(_: pytest.MonkeyPatch, __: Any) -> None:
     """Disabled, invited and bot accounts are in the list, though ``users_count`` is of the active ones: tasks are theirs, too."""
     with serving() as sandbox:

@@ -28,7 +28,7 @@ from end_to_end.traps import (
 from oracle import answers_of_run, expected_activity, next_task_of, visible_tasks
 
 import tallyfy_frames as tf
-from tallyfy_frames import pipeline, tables
+from tallyfy_frames import shaping, tables
 from tallyfy_frames.frames import decode, flatten, masking, parts
 from tallyfy_frames.frames.readers import READERS
 from tallyfy_frames.sandbox import World
@@ -83,7 +83,7 @@ def inferred(cells: Any, columns: Any, provenance: Any) -> Any:
     return frame.hstack(pl.json_normalize(json.loads(text), infer_schema_length=None).fill_null(0)), unreadable
 
 
-@trap(3, patching(pipeline, "flatten", inferred), dies_of=TypeError)
+@trap(3, patching(shaping, "flatten", inferred), dies_of=TypeError)
 def keys_of_prerun_never_become_columns(_: pytest.MonkeyPatch, __: Any) -> None:
     """The keys of ``prerun`` are ids that differ per template."""
     frame = load()
@@ -327,7 +327,7 @@ def untyped(cells: Any, columns: Any, provenance: Any) -> Any:
     return pl.DataFrame(values, strict=False, infer_schema_length=100), []
 
 
-@trap(47, patching(pipeline, "flatten", untyped), dies_of=pl.exceptions.PolarsError)
+@trap(47, patching(shaping, "flatten", untyped), dies_of=pl.exceptions.PolarsError)
 def a_column_may_begin_with_many_nulls(_: pytest.MonkeyPatch, __: Any) -> None:
     """Types are never inferred: a value after 150 nulls has its column's type, and so have 150 nulls."""
     world = World(11, 200)
@@ -358,7 +358,7 @@ def narrow(cells: Any, columns: Any, provenance: Any) -> Any:
     return frame.with_columns(pl.col(pl.Int64).cast(pl.Int32, strict=False).cast(pl.Int64)), unreadable
 
 
-@trap(51, patching(pipeline, "flatten", narrow))
+@trap(51, patching(shaping, "flatten", narrow))
 def numbers_may_be_large(_: pytest.MonkeyPatch, __: Any) -> None:
     """``increment_id`` and user ids fit 64 bits, not 32."""
     world = World(11, 60)

@@ -1,0 +1,164 @@
+"""What becomes of an answer: its rows, and those inside them, as cells; then as frames that keep their contracts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import chain, repeat
+from typing import Any, Final
+
+import polars as pl
+
+from tallyfy_frames.api.protocol import Stated
+from tallyfy_frames.errors import FilterError
+from tallyfy_frames.frames.cells import Cells
+from tallyfy_frames.frames.decode import decode
+from tallyfy_frames.frames.flatten import flatten
+from tallyfy_frames.frames.parts import make
+from tallyfy_frames.frames.privacy import Privacy
+from tallyfy_frames.frames.validate import Breach, Checked, OnInvalid, key_text, validate
+from tallyfy_frames.landing import Batch, Inside, Landing
+from tallyfy_frames.report import LoadReport
+from tallyfy_frames.tables._table import Column, Listing, Table
+
+QUARANTINE_SCHEMA: Final = pl.Schema(
+    [("table", pl.String()), ("id", pl.String()), ("reasons", pl.List(pl.String())), ("row", pl.String())]
+)
+
+
+@dataclass
+class Shaping:
+    """Makes tables of the rows of one list: of themselves, or of what stands inside them. Counts what it meets."""
+
+    spec: Table  # the list
+    makes: Sequence[Table]
+    org_id: str
+    on_invalid: OnInvalid
+    privacy: Privacy
+    reveal: Collection[str]
+    rows: int = 0  # of the list, so far
+    coerced: Counter[str] = field(default_factory=Counter)
+    nulled: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    set_aside: list[tuple[str, str | None, list[str], str]] = field(default_factory=list)
+    cut_off: Counter[str] = field(default_factory=Counter)  # by table: rows that state more parts than came with them
+
+    def __post_init__(self) -> None:
+        """Which columns each table has, and what of the list's rows the parts are made of."""
+        self.parts = [table for table in self.makes if table.part is not None]
+        keys = dict.fromkeys(key for table in self.parts if table.part for key in table.part.keys)
+        self.included = [Column(f"with {key}", pl.Null(), (key,), "included", "provenance", None, "", nullable=True,
+                                unique=False, ge=None, le=None, words=()) for key in keys]  # fmt: skip
+        self.columns = {table.name: _shown(table.columns, self.reveal) for table in (self.spec, *self.parts)}
+        self.wire = self.columns[self.spec.name]
+        if self.included:
+            self.wire = (*self.wire, *self.included)
+
+    def asked(self, listing: Listing) -> Listing:
+        """The listing with all that the parts are made of."""
+        parts = [table.part for table in self.parts if table.part]
+        params = {name: value for part in parts for name, value in part.params.items()}
+        return listing.including(params, chain.from_iterable(part.includes for part in parts))
+
+    def landing(self, stated: Stated, received_at: datetime, cells: Cells) -> Landing:
+        """An answer as it is kept: the rows inside its rows are rows of their own, and nothing is left that nobody may see."""
+        found = {column.sources[0]: cells.columns.pop(column.name) for column in self.included}
+        keys = cells.columns[self.spec.key[0]]
+        inside: dict[str, Inside] = {}
+        for table in self.parts:
+            assert table.part is not None  # noqa: S101 - that is what makes it one
+            rows, counts = make(table.part, found)
+            own = decode(rows, self.columns[table.name])
+            for column in table.columns:
+                if column.reads == "parent":
+                    own.columns[column.name] = [*chain.from_iterable(map(repeat, keys, counts))]
+                elif column.reads == "place":
+                    own.columns[column.name] = [place for count in counts for place in range(1, count + 1)]
+            inside[table.name] = Inside(self.privacy.applied(own, table.columns), counts)
+        return Landing(stated, received_at, self.privacy.applied(cells, self.spec.columns), inside)
+
+    def shape(self, batch: Batch, listing: Listing) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Rows as they came → a valid frame of each table that has any."""
+        if not batch.height:
+            return
+        frame, cells, faults = self.flat(batch, self.spec)
+        self.check_heeded(frame, listing)
+        self.rows += frame.height
+        left_out: list[Any] = []  # what stands inside a row goes where that goes
+        for table in self.makes:
+            if table is self.spec:
+                checked = self.checked(table, frame, cells, faults)
+                left_out = frame[self.spec.key[0]].gather([*checked.set_aside]).to_list()
+                valid = checked.frame
+            else:
+                self.cut_off[table.name] += _cut_off(frame, table, batch)
+                valid = self.checked(table, *self.flat(batch, table)).frame
+                if left_out:
+                    valid = valid.filter(~pl.col(*_parent(table)).is_in(left_out))
+            if valid.height:
+                yield table.name, valid
+
+    def checked(self, table: Table, frame: pl.DataFrame, cells: Cells, faults: list[Breach]) -> Checked:
+        """A frame held to its contract; what that took is noted."""
+        prefix = "" if table.name == self.makes[0].name else f"{table.name}."
+        self.coerced.update({f"{prefix}{column}": count for column, count in cells.coerced.items()})
+        self.unknown.update({f"{prefix}{path}": count for path, count in cells.unknown.items()})
+        checked = validate(frame, table, faults, on_invalid=self.on_invalid)
+        self.nulled.update(f"{prefix}{column}" for _, column, _ in checked.nulled)
+        for row, reasons in checked.set_aside.items():
+            words = [f"{column}: {reason}" for column, reason in reasons]
+            self.set_aside.append((table.name, key_text(frame, table, row), words, cells.row_text(row)))
+        return checked
+
+    def flat(self, batch: Batch, table: Table) -> tuple[pl.DataFrame, Cells, list[Breach]]:
+        """Rows as they came → a flat frame, how they were read, and the cells that could not be."""
+        part = None if table is self.spec else table.name
+        cells = batch.cells(part)
+        frame, unreadable = flatten(cells, table.columns, batch.provenance(part, self.org_id))
+        faults = [(fault.row, fault.column, fault.reason) for fault in cells.faults]
+        return frame, cells, faults + [(row, column, "text that is no instant") for row, column in unreadable]
+
+    def check_heeded(self, frame: pl.DataFrame, listing: Listing) -> None:
+        """Fail where rows show that the API ignored a filter: it would be a bigger table, silently."""
+        for name, contradicts in listing.contradictions.items():
+            found = frame.filter(contradicts)
+            if found.height:
+                raise FilterError(
+                    f"the API ignored {name}={listing.params[name]!r}: rows came that cannot match it",
+                    table=self.spec.name, row=str(found[self.spec.key[0]][0])[:64],
+                    hint=f"{found.height} of the first {frame.height} rows; leave the filter out and filter the frame",
+                )  # fmt: skip
+
+    def note(self, report: LoadReport) -> None:
+        """Say what was met so far."""
+        report.values_coerced = dict(+self.coerced)
+        report.values_nulled = dict(self.nulled)
+        report.unknown_keys = dict(self.unknown)
+        report.rows_quarantined = len(self.set_aside)
+        report.rows_cut_off = dict(+self.cut_off)
+
+    def quarantined(self) -> pl.DataFrame:
+        """The rows that were set aside."""
+        return pl.DataFrame(self.set_aside, schema=QUARANTINE_SCHEMA, orient="row")
+
+
+def _cut_off(frame: pl.DataFrame, table: Table, batch: Batch) -> int:
+    """How many of these rows state more parts than came with them."""
+    if table.part is None or table.part.stated is None:
+        return 0
+    counts = chain.from_iterable(landing.inside[table.name].counts for landing in batch.landings)
+    return int((frame[table.part.stated] > pl.Series([*counts], dtype=pl.Int64)).sum())
+
+
+def _parent(table: Table) -> list[str]:
+    """The column that names the row which rows of this table stand inside."""
+    return [column.name for column in table.columns if column.reads == "parent"]
+
+
+def _shown(columns: tuple[Column, ...], reveal: Collection[str]) -> tuple[Column, ...]:
+    """The columns, those to be revealed as the text they are; the very same ones where there are none."""
+    if not reveal:
+        return columns
+    return tuple(replace(one, reads="text") if one.name in reveal else one for one in columns)
