@@ -91,14 +91,9 @@ def dictionary(table: Table) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for column in table.columns:
-        bounds = [f"{sign} {bound:g}" for sign, bound in (("≥", column.ge), ("≤", column.le)) if bound is not None]
-        notes = [column.about, *bounds]
-        notes += [f"seen: {', '.join(column.words)}"] if column.words else []
-        notes += [f"to be found in `{column.refers}`"] if column.refers else []
-        notes += ["personal"] if column.personal else []
         cells = [
             f"`{column.name}`", _type_name(column.dtype), "yes" if column.nullable else "never", column.unit or "", column.kind,
-            ", ".join(f"`{source}`" for source in column.sources), "; ".join(notes),
+            ", ".join(f"`{source}`" for source in column.sources), column.notes,
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])

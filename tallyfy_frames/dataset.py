@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Final
 
 import polars as pl
@@ -14,7 +15,7 @@ from tallyfy_frames.frames.privacy import Mode
 from tallyfy_frames.frames.validate import OnInvalid
 from tallyfy_frames.pipeline import Job
 from tallyfy_frames.progress import ProgressOption
-from tallyfy_frames.reading import FILTERED, check_arguments, in_order, privacy_of, readings
+from tallyfy_frames.reading import FILTERED, check_arguments, first_rows, in_order, privacy_of, readings
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
 from tallyfy_frames.tables._table import Filters, Table
@@ -75,6 +76,8 @@ def load_dataset(  # noqa: PLR0913 - the public face
     filters: Filters | Mapping[str, Any] | None = None,
     *,
     include: Sequence[str] = USUAL,
+    limit: int | None = None,
+    created_since: date | str | None = None,
     settings: Settings | None = None,
     on_invalid: OnInvalid = "raise",
     progress: ProgressOption = None,
@@ -83,8 +86,9 @@ def load_dataset(  # noqa: PLR0913 - the public face
     """Runs that match, and with them the tables that ``include`` names: every frame complete, or an error.
 
     What stands inside runs (``run_tasks``, ``task_owners``, ``run_tags`` …) comes in the same answers as the runs, for no more
-    requests; other tables are read from routes of their own, whole, archived rows included. :func:`tallyfy_frames.plan` says
-    what that takes. Each frame is ordered as :func:`tallyfy_frames.load` orders it, and its keys are unique.
+    requests. All other tables are read from routes of their own, whole, archived rows included: ``filters``, ``limit`` (the
+    newest so many) and ``created_since`` choose runs only. :func:`tallyfy_frames.plan` says what that takes. Each frame is
+    ordered as :func:`tallyfy_frames.load` orders it, and its keys are unique.
 
     Raises what :func:`tallyfy_frames.load` raises; ``ContractError`` if a row belongs to a run that is not there.
     """
@@ -93,17 +97,20 @@ def load_dataset(  # noqa: PLR0913 - the public face
     if isinstance(include, str) or not all(isinstance(name, str) for name in include):
         raise UsageError("include must be a list of tables", hint="include=('run_tasks', 'users')")
     names = [*dict.fromkeys((FILTERED, *include))]
-    kept_back = privacy_of(privacy, settings)
+    kept_back, wanted = privacy_of(privacy, settings), readings(names, filters, whole=False)
+    since = first_rows(wanted[0].spec, wanted[0].filters, limit, created_since)
     found: dict[str, pl.DataFrame] = {}
     reports: dict[str, LoadReport] = {}
-    for reading in readings(names, filters, whole=False):
+    for reading in wanted:
         report = reports[reading.spec.name] = LoadReport()
         job = Job(reading.spec, reading.filters, settings, report, reading.makes, on_invalid, privacy=kept_back)
+        if reading.spec.name == FILTERED:
+            job.limit, job.since = limit, since
         frames: dict[str, list[pl.DataFrame]] = {table.name: [] for table in reading.makes}
         for name, frame in job.run(progress):
             frames[name].append(frame)
         for table in reading.makes:
-            found[table.name] = in_order(table, frames.pop(table.name))
+            found[table.name] = in_order(table, frames.pop(table.name), limit=limit if table.name == FILTERED else None)
     return Dataset({name: found[name] for name in names}, reports, _dangling([tables.get(name) for name in names], found))
 
 
@@ -116,7 +123,10 @@ def _dangling(read: Sequence[Table], frames: Mapping[str, pl.DataFrame]) -> pl.D
             if target not in frames:
                 continue
             known = frames[target].select(pl.col(key).alias(column.name)).unique()
-            rows = frames[table.name].select(column.name).drop_nulls().join(known, on=column.name, how="anti").height
+            told = frames[table.name].select(column.name).with_row_index("row")
+            if isinstance(column.dtype, pl.List):
+                told = told.explode(column.name, empty_as_null=True)
+            rows = told.drop_nulls().join(known, on=column.name, how="anti")["row"].n_unique()
             if not rows:
                 continue
             if table.part is not None and tables.listed(tables.get(target)) is tables.listed(table) and not column.nullable:

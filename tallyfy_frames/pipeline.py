@@ -124,8 +124,11 @@ class Job:
         for name, listing, had_rows in self.sequence(client):
             try:
                 yield from self.read(client, name, listing, had_rows=had_rows)
-            except NotFound:
-                if listing.each is None or not isinstance(self.wanted.parents(), Mapping):
+            except NotFound as error:
+                if listing.each is None:
+                    raise
+                if not isinstance(self.wanted.parents(), Mapping):
+                    error.hint = f"there is no such row in {self.spec.each}, or it is archived: the API lists nothing for those"
                     raise
                 self.gone.append(listing.each)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -54,8 +54,8 @@ def load(  # noqa: PLR0913 - the public face
     and drops what is personal and no text; ``"drop"`` drops both. Which columns are personal, the data dictionary says.
     ``reveal`` names secret columns (a guest's ``link``) that are wanted all the same; otherwise they are masked.
 
-    What stands inside runs (``run_tasks``, ``run_tags`` …) is ordered by run and place; filters, ``limit`` and
-    ``created_since`` choose the runs.
+    What stands inside runs (``run_tasks``, ``run_tags`` …) is ordered by the run's id and its place there; filters, ``limit``
+    and ``created_since`` choose the runs, and each comes with all that is inside it.
 
     ``report`` is filled in place. ``allow_incomplete`` takes what there is where completeness cannot be shown, and leaves
     ``report.complete`` False.
@@ -185,18 +185,7 @@ def _job(  # noqa: PLR0913 - as load
     spec = tables.listed(made)
     wanted = spec.filters.parse(filters)
     check_arguments(settings, on_invalid, progress, report, allow_incomplete=allow_incomplete)
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise UsageError(f"limit must be a whole number from 1, not {limit!r}")
-    since = _instant(created_since)
-    sort = getattr(wanted, "sort", None)
-    if since is not None and spec.order is None:
-        raise UsageError(f"{spec.name} cannot be read by time of creation", hint="leave created_since out")
-    if since is not None and limit is not None and sort not in {None, f"-{spec.order}"}:
-        raise UsageError("created_since reads newest first", hint=f"with limit, leave out sort={sort!r}")
-    if limit is not None and sort not in {None, spec.order, f"-{spec.order}"} and len(wanted.listings()) > 1:
-        # The first of each list are known, but not which of those come first: the API may collate texts as it likes.
-        what = f"the first by sort={sort!r} of several lists cannot be told"
-        raise UsageError(what, hint="ask for one list (one status, no archived='include'), or leave limit out")
+    since, sort = first_rows(spec, wanted, limit, created_since), getattr(wanted, "sort", None)
     if made is not spec and limit is None and sort is not None:
         raise FilterError(f"sort={sort!r} is an order of {spec.name}", hint=f"sort {made.name} once they are loaded")
     if privacy != "keep" and sort is not None and spec.personal(sort.removeprefix("-")):
@@ -242,12 +231,15 @@ def readings(names: Collection[str], filters: Filters | Mapping[str, Any] | None
     found = []
     for name, makes in lists.items():
         spec = tables.get(name)
-        given = spec.filters.parse(filters if name == FILTERED else None)
+        asked = {} if filters is None or name != FILTERED else filters
+        if isinstance(asked, spec.filters):
+            asked = asked.given()
+        if isinstance(asked, Mapping) and (whole or name != FILTERED):
+            asked = {**spec.filters.snapshot_defaults, **{key: value for key, value in asked.items() if value is not None}}
+        given = spec.filters.parse(asked)
         sort = getattr(given, "sort", None)
         if sort not in {None, spec.order}:
-            raise FilterError("a snapshot comes oldest first", hint=f"leave sort={sort!r} out, and sort what you read from it")
-        defaults = spec.filters.snapshot_defaults if whole or name != FILTERED else {}
-        given = replace(given, **{key: value for key, value in defaults.items() if getattr(given, key) is None})
+            raise FilterError("tables are read together oldest first", hint=f"leave sort={sort!r} out, and sort what you read")
         found.append(Reading(spec, given, makes))
     return found
 
@@ -257,6 +249,22 @@ def privacy_of(mode: Mode, settings: Settings) -> Privacy:
     if mode not in MODES:
         raise UsageError(f"privacy={mode!r}", hint=f"use {' or '.join(map(repr, MODES))}")
     return Privacy(mode, settings.hashing_key() if mode == "hash" else b"")
+
+
+def first_rows(spec: Table, wanted: Filters, limit: int | None, created_since: date | str | None) -> datetime | None:
+    """``created_since`` in UTC; ``UsageError`` where it, or ``limit``, cannot be what is meant."""
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise UsageError(f"limit must be a whole number from 1, not {limit!r}")
+    since, sort = _instant(created_since), getattr(wanted, "sort", None)
+    if since is not None and spec.order is None:
+        raise UsageError(f"{spec.name} cannot be read by time of creation", hint="leave created_since out")
+    if since is not None and limit is not None and sort not in {None, f"-{spec.order}"}:
+        raise UsageError("created_since reads newest first", hint=f"with limit, leave out sort={sort!r}")
+    if limit is not None and sort not in {None, spec.order, f"-{spec.order}"} and len(wanted.listings()) > 1:
+        # The first of each list are known, but not which of those come first: the API may collate texts as it likes.
+        what = f"the first by sort={sort!r} of several lists cannot be told"
+        raise UsageError(what, hint="ask for one list (one status, no archived='include'), or leave limit out")
+    return since
 
 
 def check_arguments(settings: object, on_invalid: object, progress: object, report: object, **flags: object) -> None:
@@ -306,7 +314,8 @@ def in_order(made: Table, frames: list[pl.DataFrame], sort: str | None = None, l
         raise PaginationError(f"two rows of {made.name} have the same {' and '.join(made.key)}", hint="try again later")
     if made.part is None and sort is None and made.order:
         sort = made.order if limit is None else f"-{made.order}"
-    by, descending = [*made.key], [False] * len(made.key)
+    ranks = made.rank or made.key
+    by, descending = [*ranks], [False] * len(ranks)
     if made.part is None and sort:
         by, descending = [sort.removeprefix("-"), *by], [sort.startswith("-"), *descending]
     places = frame.select(pl.arg_sort_by(by, descending=descending, nulls_last=True)).to_series()

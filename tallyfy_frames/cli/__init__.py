@@ -131,22 +131,22 @@ def show_tables(
         if not sys.stdout.isatty():
             for column in spec.columns:
                 null = "null" if column.nullable else "never null"
-                cells = (
+                told = (
                     column.name,
                     str(column.dtype),
                     null,
                     column.kind,
                     column.unit or "",
                     ",".join(column.sources),
-                    column.about,
+                    column.notes,
                 )
-                typer.echo("\t".join(cells))
+                typer.echo("\t".join(told))
             return
         grid = Table("column", "type", "null", "class", "unit", "source", "meaning", title=spec.about)
         for column in spec.columns:
             grid.add_row(
                 column.name, str(column.dtype), "" if column.nullable else "never", column.kind, column.unit or "",
-                ", ".join(column.sources), column.about,
+                ", ".join(column.sources), column.notes,
             )  # fmt: skip
         console.print(grid)
 

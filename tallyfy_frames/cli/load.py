@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 import os
@@ -9,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -81,8 +82,20 @@ def _load_command(name: str) -> TyperCommand:
             rich_help_panel="Filters",
         )
         parameters.append(_parameter(field.name, Annotated[kind, option], None))
-    common = inspect.signature(_load, eval_str=True).parameters.values()
-    parameters += [parameter for parameter in common if parameter.name not in {"name", "filters"}]
+    beside = {name: parameter for name, parameter in inspect.signature(_load, eval_str=True).parameters.items()
+              if name not in {"name", "filters"}}  # fmt: skip
+    listed = tables.listed(spec)
+    if listed.order is None:
+        del beside["created_since"]
+        beside["limit"] = _helped(beside["limit"], "Only the first rows, by key.")
+    elif listed is not spec:
+        what = f"Only what is inside the first {listed.name}, newest first, or by --sort."
+        beside["limit"] = _helped(beside["limit"], what)
+        what = f"Only what is inside {listed.name} created since: a date or an instant, UTC."
+        beside["created_since"] = _helped(beside["created_since"], what)
+    if not any(column.reads == "secret" for column in spec.columns):
+        del beside["reveal"]
+    parameters += beside.values()
     load.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     load.__doc__ = f"{spec.about} All that match, or an error."
     one = typer.Typer(
@@ -92,6 +105,14 @@ def _load_command(name: str) -> TyperCommand:
     command = typer.main.get_command(one)
     assert isinstance(command, TyperCommand)  # noqa: S101 - one function makes one command
     return command
+
+
+def _helped(parameter: inspect.Parameter, words: str) -> inspect.Parameter:
+    """The same option with other words of help."""
+    kind, option = get_args(parameter.annotation)
+    option = copy.copy(option)
+    option.help = words
+    return parameter.replace(annotation=Annotated[kind, option])
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:

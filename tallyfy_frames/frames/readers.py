@@ -192,6 +192,12 @@ def _json_list(value: Any) -> tuple[str, bool]:
         raise Unreadable("nested too deeply") from None
 
 
+def _email(value: Any) -> tuple[str | None, bool]:
+    """The address of a person, or no address."""
+    found = value.get("email") if isinstance(value, dict) else value
+    return (found or None, False) if isinstance(found, str | None) else _text(found)
+
+
 def _only(read: Callable[[Any], tuple[Any, bool]]) -> Callable[[Any], tuple[Any, bool]]:
     """What a list of one holds. The activity feed wraps its scalars so: that is its form, and no repair."""
 
@@ -235,6 +241,7 @@ READERS: Final[Mapping[Reads, Callable[[Any], tuple[Any, bool]]]] = {
     "user_ids": _listed(_user_id),
     "ids": _listed(_id),
     "texts": _listed(_text),
+    "emails": _listed(_email),
     "json": _json,
     "json_list": _json_list,
     "secret": _mask,

@@ -167,6 +167,7 @@ SIEVES: Final[Mapping[Reads, tuple[frozenset[type], Sift | None]]] = {
     "user_ids": (frozenset({list, _NONE}), _listed(int, range(1, INT64_MAX + 1).__contains__)),
     "ids": (frozenset({list, _NONE}), _listed(str, bool)),
     "texts": (frozenset({list, _NONE}), _listed(str, lambda _: True)),
+    "emails": (frozenset({_NONE}), None),
     "json": (JSON_TYPES, _written),  # a list may be PHP's empty object
     "json_list": (JSON_TYPES | {list}, _written),
     "secret": (frozenset({_NONE}), None),

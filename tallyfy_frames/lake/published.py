@@ -52,7 +52,9 @@ def read_manifest(root: str | Path, *, at: datetime | str | None = None) -> Mani
     moment = None if at in {entry.snapshot for entry in published(root)} else _moment(at)
     found = [entry for entry in published(root) if entry.snapshot == at or (moment and entry.created_at <= moment.isoformat())]
     if not found:
-        raise SinkError(f"no snapshot is as old as {at}", path=root, hint="published ones are in the chain that current begins")
+        names = [entry.snapshot for entry in published(root)]
+        hint = f"the oldest that was published is {names[-1]}" if names else f"tallyfy-frames snapshot {root}"
+        raise SinkError(f"no snapshot is as old as {at}", path=root, hint=hint)
     return found[0]
 
 

@@ -41,6 +41,7 @@ from tallyfy_frames.sinks.atomic import refusals, sync_folder, write_text
 from tallyfy_frames.sinks.parquet import ParquetSink, Written, write_quarantine
 from tallyfy_frames.tables._table import Filters, Table
 
+LOOSENESS: Final = ("drop", "hash", "keep")  # of privacy: what is kept of personal data, from nothing to all
 SHRINK_MAX: Final = 0.10  # of the current snapshot's rows: more is a token with fewer rights, until someone says otherwise
 STAGING: Final = ".staging-"
 OUR_NAME: Final = re.compile(r"(\.staging-)?[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
@@ -72,8 +73,9 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     manifest's ``answers_resumed`` say how many answers of each table the last one had from those before it.
 
     Raises what a load raises; ``LockHeld`` while another job writes to ``root``; ``ShrinkRefused`` if rows fall by more than
-    10 % against the current snapshot, or the token belongs to another user than it had, unless ``allow_shrink``;
-    ``SinkError`` for a root that is unwritable, full, another organization's, or holds something else.
+    10 % against the current snapshot, the token belongs to another user than it had, or ``privacy`` keeps more than it did or
+    has another key, unless ``allow_shrink``; ``SinkError`` for a root that is unwritable, full, another organization's, or that
+    holds something else.
     """
     check_arguments(settings, on_invalid, progress, report, allow_shrink=allow_shrink)
     settings = settings or Settings.from_env()
@@ -236,6 +238,14 @@ class _Publishing:
         if before.token_user != token_user and None not in (before.token_user, token_user):
             what = f"the token belongs to user {token_user}, the current snapshot was read by {before.token_user}"
             raise ShrinkRefused(what, hint=hint)
+        if LOOSENESS.index(before.privacy["mode"]) < LOOSENESS.index(self.privacy.mode):
+            what = f"the current snapshot was made with privacy={before.privacy['mode']!r}, this one keeps more"
+            raise ShrinkRefused(what, hint="repeat that, or allow_shrink=True (--allow-shrink) publishes it")
+        if before.privacy.get("key") not in {None, self.privacy.facts().get("key")} and self.privacy.mode == "hash":
+            what = "the current snapshot was made with another privacy key, so that hashes would not join"
+            raise ShrinkRefused(
+                what, hint="set TALLYFY_PRIVACY_KEY to that, or allow_shrink=True (--allow-shrink) publishes it"
+            )
         for name, entry in before.tables.items():
             now = rows.get(name, 0)
             if now is not None and now < entry.rows * (1 - SHRINK_MAX):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from typing import TYPE_CHECKING, Final, cast
 
@@ -39,7 +40,9 @@ TABLES: Final = {
 def get(name: str) -> Table:
     """The table of this name; ``UsageError`` lists the names there are."""
     if not isinstance(name, str) or name not in TABLES:
-        raise UsageError(f"no table {name!r}", hint=f"the tables are {', '.join(TABLES)}")
+        near = difflib.get_close_matches(str(name), TABLES, n=3, cutoff=0.6)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(f"no table {name!r}", hint=f"{meant}the tables are {', '.join(TABLES)}")
     return cast("Table", vars(importlib.import_module(TABLES[name]))[name.upper()])
 
 

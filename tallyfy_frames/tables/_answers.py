@@ -48,12 +48,26 @@ class Answer(Rows):
         "items", about="Texts of the chosen options, files' names, people's ids, or cells of a table's only row", reads="texts",
         inner=pl.String(), personal=True,
     )  # fmt: skip
-    option_ids: pl.List = column("options", about="Ids of the chosen options", reads="ids", inner=pl.String())
-    users: pl.List = column("users", about="User ids, where people are picked", reads="user_ids", inner=pl.Int64())
-    guests: pl.List = column(
-        "guests", about="Guests' addresses, where people are picked", reads="ids", inner=pl.String(), personal=True
+    option_ids: pl.List = column("options", about="Ids of the chosen options", reads="ids", inner=pl.String(), personal=True)
+    users: pl.List = column(
+        "users", about="User ids, where people are picked", reads="user_ids", inner=pl.Int64(), personal=True
     )
-    groups: pl.List = column("groups", about="Ids of groups, where people are picked", reads="ids", inner=pl.String())
+    guests: pl.List = column(
+        "guests",
+        about="Guests' addresses, where people are picked",
+        reads="ids",
+        inner=pl.String(),
+        personal=True,
+        refers="guests.email",
+    )
+    groups: pl.List = column(
+        "groups",
+        about="Ids of groups, where people are picked",
+        reads="ids",
+        inner=pl.String(),
+        personal=True,
+        refers="groups.id",
+    )
     value_json: pl.String = column(
         "json", about="The answer as it came: JSON, secrets masked", reads="json_list", personal=True
     )

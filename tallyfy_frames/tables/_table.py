@@ -21,11 +21,13 @@ from tallyfy_frames.errors import FilterError
 ColumnClass: TypeAlias = Literal["data", "volatile", "provenance"]
 # How a JSON value is read; `frames/readers.py` has one reader for each.
 Reads: TypeAlias = Literal[
-    "text", "id", "int", "user_id", "float", "bool", "instant", "user_ids", "ids", "texts", "json", "json_list", "secret",
+    "text", "id", "int", "user_id", "float", "bool", "instant", "user_ids", "ids", "texts", "emails",
+    "json", "json_list", "secret",
     "only_text", "only_user_id", "class_name", "loose",  # in a list of one; a PHP class by its own name; text or else JSON
     "included",  # as it came, for `frames/parts.py`
     "stated", "parent", "place",  # not in the row itself: what its page says, the key of the row that holds it, its place there
 ]  # fmt: skip
+USERS: Final = "users.id"  # where every user id is to be found
 Value: TypeAlias = str | int | bool | Sequence[str | int]
 
 READS_BY_DTYPE: Final[Mapping[object, Reads]] = {
@@ -98,6 +100,14 @@ class Column:
     personal: bool = False
     refers: str | None = None
 
+    @property
+    def notes(self) -> str:
+        """What it means, and all else there is to say of its values, for people."""
+        bounds = [f"{sign} {bound:g}" for sign, bound in (("≥", self.ge), ("≤", self.le)) if bound is not None]
+        seen = [f"seen: {', '.join(self.words)}"] if self.words else []
+        place = [f"to be found in {self.refers}"] if self.refers else []
+        return "; ".join([self.about, *bounds, *seen, *place, *(["personal"] if self.personal else [])])
+
 
 class Rows(pa.DataFrameModel):
     """Base of every table's rows: exactly these columns, in this order."""
@@ -169,6 +179,13 @@ def one_of(name: str, value: str | None, words: Sequence[str]) -> None:
     """``FilterError`` for a word that this filter does not have; where that is not known, it is the API's to say."""
     if value is not None and value not in words:
         raise FilterError(f"{name}={value!r} is no value of this filter", hint=f"use {' or '.join(map(repr, words))}")
+
+
+def user_ids(name: str, values: Iterable[object]) -> None:
+    """``FilterError`` for what is no user id: the API would find nothing, or ignore it."""
+    for value in values:
+        if not (str(value).isascii() and str(value).isdecimal()):
+            raise FilterError(f"{name} must be user ids, not {value!r}", hint="the table users has them: column id")
 
 
 # Ours to set, never a caller's filter, and where to set it instead.
@@ -335,6 +352,7 @@ class Table:
     each: str | None = None  # a table; there is one list for each of its rows
     order: str | None = None  # the column by which the API can list oldest first, and with a minus newest first
     sort_words: Mapping[str, str] = field(default_factory=dict)  # what the API calls an order, if not so
+    rank: tuple[str, ...] = ()  # the columns that order its rows, where those are parts: the key, if none are named
     partition: str | None = None  # the column that snapshots are partitioned by
     glance: tuple[str, ...] = ()  # the columns that a terminal has room for
 
@@ -361,6 +379,7 @@ class Table:
         for name, spec in self.contract.columns.items():
             facts = dict(spec.metadata or {})
             dtype: pl.DataType = spec.dtype.type
+            is_user = facts["reads"] in {"user_id", "user_ids"}
             found.append(
                 Column(
                     name=name,
@@ -376,7 +395,7 @@ class Table:
                     le=facts["le"],
                     words=facts["words"],
                     personal=facts["personal"],
-                    refers=facts["refers"],
+                    refers=facts["refers"] or (USERS if is_user and (self.name, name) != ("users", "id") else None),
                 )
             )
         return tuple(found)

@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Final
 import polars as pl
 
 from tallyfy_frames.errors import FilterError
-from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, parameter
+from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, parameter, user_ids
 
 DAY: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 OVER: Final = timedelta(days=2)  # a day so long ago is over in every time zone
@@ -39,7 +39,7 @@ class ActivityFilters(Filters):
     type: str | None = parameter("kind of entry; its words are not documented")
     verb: str | None = parameter(f"what was done: {', '.join(VERBS)}")
     actor_type: str | None = parameter("kind of who did it; its words are not documented")
-    actor_id: str | None = parameter("id of who did it")
+    actor_id: str | None = parameter("number of who did it: of a member, the user id")
     actor_email: str | None = parameter("e-mail address of who did it", personal=True)
     source: str | None = parameter("through what it was done; its words are not documented")
     search: str | None = parameter("text to find", personal=True)
@@ -50,6 +50,7 @@ class ActivityFilters(Filters):
     def __post_init__(self) -> None:
         """Refuse days that the API would not understand."""
         super().__post_init__()
+        user_ids("actor_id", () if self.actor_id is None else (self.actor_id,))
         for name in ("created_after", "created_before"):
             given = getattr(self, name)
             if given is not None and not (re.fullmatch(DAY, given) and _is_day(given)):
@@ -90,6 +91,9 @@ class Activity(Rows):
         "actor_id", about="Number of who did it: a user id where actor_type says that it is one", reads="only_user_id", ge=1
     )
     actor: pl.String = column("actor", about="Who did it: JSON list, secrets masked", reads="json_list", personal=True)
+    actor_emails: pl.List = column(
+        "actor", about="E-mail addresses of those who did it, guests too", reads="emails", inner=pl.String(), personal=True
+    )
     auditable_type: pl.String = column(
         "auditable_type", about="What it happened to: of a PHP class its own name", reads="class_name",
         words=("Task", "Run", "Checklist"),

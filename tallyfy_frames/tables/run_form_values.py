@@ -17,8 +17,10 @@ from tallyfy_frames.tables.runs import RunFilters
 class _OfTask(OfRun):
     """The task that holds the field."""
 
-    task_id: pl.String = column("task_id", about="The task; null where the API does not tell", reads="id")
-    step_id: pl.String = column("step_id", about="The template's step", reads="id")
+    task_id: pl.String = column(
+        "task_id", about="The task; null where the API does not tell", reads="id", refers="run_tasks.id"
+    )
+    step_id: pl.String = column("step_id", about="The template's step", reads="id", refers="template_steps.id")
 
 
 class _Columns(Answer, Field, _OfTask):
@@ -34,6 +36,7 @@ RUN_FORM_VALUES = Table(
     path="runs",
     model=RunFormValues,
     filters=RunFilters,
+    rank=("run_id", "task_id", "position", "field_id"),
     key=("run_id", "task_id", "field_id"),
     part=Part(
         of="runs",

@@ -20,6 +20,7 @@ RUN_KICKOFF_VALUES = Table(
     path="runs",
     model=RunKickoffValues,
     filters=RunFilters,
+    rank=("run_id", "position", "field_id"),
     key=("run_id", "field_id"),
     part=Part(of="runs", keys=("prerun", "ko_form_fields"), made="kickoff_answers", includes=("ko_form_fields",)),
     glance=("run_id", "label", "field_type", "value"),

@@ -14,15 +14,22 @@ from tallyfy_frames.tables.runs import RunFilters
 class RunNextTask(ListedOfRun):
     """One row per run that has an open task: the one due first. The API lists at most one."""
 
-    id: pl.String = column("id", about="The task's id", reads="id", nullable=False)
+    id: pl.String = column("id", about="The task's id", reads="id", nullable=False, refers="run_tasks.id")
     increment_id: pl.Int64 = column("increment_id", about="Running number, as the app shows it", ge=0)
     alias: pl.String = column("alias", about="The step's name in formulas: the same in all runs of a template")
     title: pl.String = column("title", about="Its title", personal=True)
     status: pl.String = column("status", about="State when this was read")
     owner_users: pl.List = column("owners.users", about="User ids it is assigned to", reads="user_ids", inner=pl.Int64())
-    owner_groups: pl.List = column("owners.groups", about="Ids of groups it is assigned to", reads="ids", inner=pl.String())
+    owner_groups: pl.List = column(
+        "owners.groups", about="Ids of groups it is assigned to", reads="ids", inner=pl.String(), refers="groups.id"
+    )
     owner_guests: pl.List = column(
-        "owners.guests", about="E-mail addresses of guests it is assigned to", reads="ids", inner=pl.String(), personal=True
+        "owners.guests",
+        about="E-mail addresses of guests it is assigned to",
+        reads="ids",
+        inner=pl.String(),
+        personal=True,
+        refers="guests.email",
     )
     task_urls: pl.String = column("owners.taskUrls", about="Masked: addresses that open it", reads="secret")
     deadline: Annotated[pl.Datetime, "us", "UTC"] = column("deadline", about="When it is due")

@@ -26,6 +26,7 @@ RUN_TASKS = Table(
     path="runs",
     model=RunTasks,
     filters=RunFilters,
+    rank=("run_id", "position", "id"),
     part=Part(of="runs", keys=("tasks",), includes=("tasks",), stated="progress_total"),
     glance=TASKS.glance,
 )

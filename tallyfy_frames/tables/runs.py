@@ -10,7 +10,18 @@ from typing import Annotated, ClassVar, Final
 import polars as pl
 
 from tallyfy_frames.errors import FilterError, warn
-from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, Value, column, one_of, parameter, with_archived
+from tallyfy_frames.tables._table import (
+    Filters,
+    Listing,
+    Rows,
+    Table,
+    Value,
+    column,
+    one_of,
+    parameter,
+    user_ids,
+    with_archived,
+)
 
 STATUS_WORDS: Final = ("active", "complete", "problem", "issue", "improvement", "delayed", "starred")
 # Wrong for runs, though other routes, the app or other clients use them.
@@ -65,9 +76,7 @@ class RunFilters(Filters):
                 raise FilterError(f"runs have no status filter {word!r}", hint=WRONG_STATUS[word])
             _known("status", word, STATUS_WORDS)
         _known("type", self.type, TYPE_WORDS)
-        for owner in self.owners or ():
-            if not (str(owner).isascii() and str(owner).isdecimal()):
-                raise FilterError(f"owners must be user ids, not {owner!r}", hint="the table users has them: column id")
+        user_ids("owners", self.owners or ())
         one_of("archived", self.archived, ("only", "include"))
         one_of("task_status", self.task_status, ("all", "in-progress", "completed"))
 
@@ -122,8 +131,8 @@ class Runs(Rows):
         words=("active", "complete", "problem", "issue", "delayed", "archived"),
     )
     type: pl.String = column("type", about="What the template is", words=("procedure", "form", "document"))
-    owner_id: pl.Int64 = column("owner_id", about="User id of the process's owner", reads="user_id", ge=1, refers="users.id")
-    started_by: pl.Int64 = column("started_by", about="User id of who launched it", reads="user_id", ge=1, refers="users.id")
+    owner_id: pl.Int64 = column("owner_id", about="User id of the process's owner", reads="user_id", ge=1)
+    started_by: pl.Int64 = column("started_by", about="User id of who launched it", reads="user_id", ge=1)
     parent_id: pl.String = column("parent_id", about="The run that launched this one", reads="id", refers="runs.id")
 
     progress_complete: pl.Int64 = column("progress.complete", about="Visible tasks done", unit="tasks", ge=0)
@@ -171,9 +180,7 @@ class Runs(Rows):
     prerun_completed_at: Annotated[pl.Datetime, "us", "UTC"] = column(
         "prerun_completed_at", about="When the kick-off form was filled in"
     )
-    prerun_completed_by: pl.Int64 = column(
-        "prerun_completed_by", about="User id of who did that", reads="user_id", ge=1, refers="users.id"
-    )
+    prerun_completed_by: pl.Int64 = column("prerun_completed_by", about="User id of who did that", reads="user_id", ge=1)
     prerun_length: pl.Int64 = column("prerun_length", about="Fields of the kick-off form", unit="fields", ge=0)
     starred: pl.Boolean = column("starred", about="Starred by the token's user")
     is_public: pl.Boolean = column("is_public", about="Whether there is a public tracking link")
@@ -182,7 +189,7 @@ class Runs(Rows):
     has_open_issue: pl.Boolean = column("has_open_issue", about="An open issue locks its tasks; null before 2026")
     collaborators: pl.List = column("collaborators", about="User ids of those involved", reads="user_ids", inner=pl.Int64())
     users: pl.List = column("users", about="User ids of members given access", reads="user_ids", inner=pl.Int64())
-    groups: pl.List = column("groups", about="Ids of groups given access", reads="ids", inner=pl.String())
+    groups: pl.List = column("groups", about="Ids of groups given access", reads="ids", inner=pl.String(), refers="groups.id")
     custom_fields: pl.String = column(
         "custom_fields",
         about="The organization's own properties: JSON object, secrets masked",

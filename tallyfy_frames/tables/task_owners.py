@@ -14,7 +14,7 @@ class TaskOwners(ListedOfRun):
 
     task_id: pl.String = column("task_id", about="The task", reads="id", nullable=False, refers="run_tasks.id")
     kind: pl.String = column("kind", about="Which of the three columns after this one tells", words=("user", "guest", "group"))
-    user_id: pl.Int64 = column("user", about="User id", reads="user_id", ge=1, refers="users.id")
+    user_id: pl.Int64 = column("user", about="User id", reads="user_id", ge=1)
     guest: pl.String = column("guest", about="The guest's e-mail address", reads="id", personal=True, refers="guests.email")
     group_id: pl.String = column("group", about="The group's id", reads="id", refers="groups.id")
 

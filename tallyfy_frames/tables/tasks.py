@@ -10,9 +10,14 @@ from typing import Annotated, ClassVar, Final
 import polars as pl
 
 from tallyfy_frames.errors import FilterError, warn
-from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, one_of, parameter, with_archived
+from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, one_of, parameter, user_ids, with_archived
 
 STATUS_WORDS: Final = ("active", "complete", "incomplete", "inprogress", "overdue", "due_soon", "hasproblem")
+# Values that a word cannot return unless the API ignored it: it says nothing of late tasks that are done, nor of problems.
+IMPOSSIBLE_STATUS: Final = {
+    "complete": ["active", "in-progress", "not-started"], "active": ["completed"], "incomplete": ["completed"],
+    "inprogress": ["completed", "not-started"],
+}  # fmt: skip
 DAY: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 DAYS: Final = ("deadline_on", "deadline_before", "deadline_after", "deadline_start_range", "deadline_end_range")
 
@@ -51,8 +56,10 @@ class TaskFilters(Filters):
         if self.status is not None and self.status not in STATUS_WORDS:
             if self.status == "completed":
                 raise FilterError("tasks have no status filter 'completed'", hint="use 'complete'; the column says completed")
-            warn(f"status {self.status!r} is in no documentation ({', '.join(STATUS_WORDS)} are); the API may ignore it")
+            known = ", ".join(STATUS_WORDS)
+            warn(f"status {self.status!r} is in no documentation ({known} are); if the API ignores it, the read fails")
         one_of("archived", self.archived, ("only", "include"))
+        user_ids("owners", self.owners or ())
         for name in DAYS:
             if not re.fullmatch(DAY, getattr(self, name) or "2031-01-01"):
                 raise FilterError(f"{name} must be a day, not {getattr(self, name)!r}", hint="write YYYY-MM-DD")
@@ -66,8 +73,10 @@ class TaskFilters(Filters):
         params = {name: value for name, value in self.given().items() if name not in {"archived", "sort"}}
         params["with"] = "summary"
         signs = {} if self.is_oneoff is None else {"is_oneoff": pl.col("is_oneoff_task").ne(self.is_oneoff)}
-        if self.status == "complete":
-            signs["status"] = pl.col("status").is_in(["active", "in-progress", "not-started"])
+        if self.status in IMPOSSIBLE_STATUS:
+            signs["status"] = pl.col("status").is_in(IMPOSSIBLE_STATUS[self.status])
+        elif self.status is not None and self.status not in STATUS_WORDS:
+            signs["status"] = pl.col("status").ne_missing(self.status)
         return with_archived(Listing(params, signs), self.archived)
 
 
@@ -99,13 +108,16 @@ class Tasks(Rows):
     position: pl.Int64 = column("position", about="Its place in the run, from 1", unit="place")
     blueprint_position: pl.Int64 = column("blueprint_position", about="The step's place in the template", unit="place")
     owner_users: pl.List = column("owners.users", about="User ids it is assigned to", reads="user_ids", inner=pl.Int64())
-    owner_groups: pl.List = column("owners.groups", about="Ids of groups it is assigned to", reads="ids", inner=pl.String())
+    owner_groups: pl.List = column(
+        "owners.groups", about="Ids of groups it is assigned to", reads="ids", inner=pl.String(), refers="groups.id"
+    )
     owner_guests: pl.List = column(
         "owners.guests",
         about="E-mail addresses of guests it is assigned to",
         reads="ids",
         inner=pl.String(),
         personal=True,
+        refers="guests.email",
     )
     task_urls: pl.String = column("owners.taskUrls", about="Masked: addresses that open it", reads="secret")
     taskdata: pl.String = column(
@@ -119,10 +131,8 @@ class Tasks(Rows):
     completion_progress: pl.Float64 = column(
         "completion_progress", about="Share of those assigned who are done, where everyone must be", unit="as stated"
     )
-    starter_id: pl.Int64 = column("starter_id", about="User id of who started it", reads="user_id", ge=1, refers="users.id")
-    completer_id: pl.Int64 = column(
-        "completer_id", about="User id of who completed it", reads="user_id", ge=1, refers="users.id"
-    )
+    starter_id: pl.Int64 = column("starter_id", about="User id of who started it", reads="user_id", ge=1)
+    completer_id: pl.Int64 = column("completer_id", about="User id of who completed it", reads="user_id", ge=1)
     completer_guest: pl.String = column(
         "completer_guest",
         "completer_guest_id",

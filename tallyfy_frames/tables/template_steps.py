@@ -68,9 +68,16 @@ class TemplateSteps(Rows):
     )
     assignees: pl.List = column("assignees", about="User ids it is assigned to", reads="user_ids", inner=pl.Int64())
     guests: pl.List = column(
-        "guests", about="E-mail addresses of guests it is assigned to", reads="ids", inner=pl.String(), personal=True
+        "guests",
+        about="E-mail addresses of guests it is assigned to",
+        reads="ids",
+        inner=pl.String(),
+        personal=True,
+        refers="guests.email",
     )
-    groups: pl.List = column("groups", about="Ids of groups it is assigned to", reads="ids", inner=pl.String())
+    groups: pl.List = column(
+        "groups", about="Ids of groups it is assigned to", reads="ids", inner=pl.String(), refers="groups.id"
+    )
     roles: pl.String = column("roles", about="Roles it is assigned to: JSON list", reads="json_list")
     captures: pl.String = column("captures", about="Fields of its form: JSON list", reads="json_list")
     custom_fields: pl.String = column(

@@ -53,8 +53,8 @@ class Templates(Rows):
     explanation_video: pl.String = column("explanation_video", about="Address of a film that explains it")
     webhook: pl.String = column("webhook", about="Masked: an address that is called when it is launched", reads="secret")
     public_cover: pl.String = column("public_cover", about="Masked: the picture of its public page", reads="secret")
-    owner_id: pl.Int64 = column("owner_id", about="User id of its owner", reads="user_id", ge=1, refers="users.id")
-    created_by: pl.Int64 = column("created_by", about="User id of who made it", reads="user_id", ge=1, refers="users.id")
+    owner_id: pl.Int64 = column("owner_id", about="User id of its owner", reads="user_id", ge=1)
+    created_by: pl.Int64 = column("created_by", about="User id of who made it", reads="user_id", ge=1)
     last_updated_by: pl.String = column(
         "last_updated_by",
         about="Who changed it last; id or name, sources disagree",
@@ -80,7 +80,7 @@ class Templates(Rows):
     )
     ko_form_blueprint_id: pl.String = column("ko_form_blueprint_id", about="A template that serves as its form", reads="id")
     default_process_name_format: pl.String = column("default_process_name_format", about="How runs are named")
-    default_folder: pl.String = column("default_folder", about="The folder that runs go to", reads="id")
+    default_folder: pl.String = column("default_folder", about="The folder that runs go to", reads="id", refers="folders.id")
     folder_id: pl.String = column("folder_id", about="The folder it lies in", reads="id", refers="folders.id")
     starred: pl.Boolean = column("starred", about="Starred by the token's user")
     is_public: pl.Boolean = column("is_public", about="Whether everybody can see it")
@@ -99,7 +99,7 @@ class Templates(Rows):
     can_add_oot: pl.Boolean = column("can_add_oot", about="Whether one-off tasks may be added to runs")
     replace_state_conditionally: pl.Boolean = column("replace_state_conditionally", about="As the SDK has it; undocumented")
     users: pl.List = column("users", about="User ids of members given access", reads="user_ids", inner=pl.Int64())
-    groups: pl.List = column("groups", about="Ids of groups given access", reads="ids", inner=pl.String())
+    groups: pl.List = column("groups", about="Ids of groups given access", reads="ids", inner=pl.String(), refers="groups.id")
 
     created_at: Annotated[pl.Datetime, "us", "UTC"] = column("created_at", about="When it was made")
     last_updated: Annotated[pl.Datetime, "us", "UTC"] = column("last_updated", "updated_at", about="Last change")

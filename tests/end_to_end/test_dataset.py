@@ -366,3 +366,39 @@ def test_zero_runs_have_every_table_with_its_columns(serve: Serve) -> None:
         name: dict(tables.get(name).schema) for name in ("runs", *PARTS)
     }
     assert not any(frame.height for frame in dataset.values())
+
+
+def test_limit_and_created_since_choose_runs_and_other_tables_come_whole(serve: Serve) -> None:
+    sandbox = serve(world=World(6, 120))
+    settings, world = settings_for(sandbox), sandbox.world
+    newest = [run for run in world.runs if run.archived_at is None][-20:]
+    data = tf.load_dataset(limit=20, include=["run_tasks", "users"], settings=settings)
+    assert set(data.runs["id"]) == {run.id for run in newest}
+    assert set(data.run_tasks["id"]) == {task.id for run in newest for task in visible_tasks(run)}
+    assert data.users.height == len(world.users)
+    since = tf.load_dataset(created_since=newest[0].created_at, include=["run_tasks"], settings=settings)
+    assert set(since.runs["id"]) >= {run.id for run in newest}
+    with pytest.raises(tf.UsageError, match="limit must be a whole number"):
+        tf.load_dataset(limit=0, settings=settings)
+    with pytest.raises(tf.FilterError, match="read together oldest first"):
+        tf.load_dataset({"sort": "name"}, settings=settings)
+
+
+def test_what_stands_inside_runs_comes_in_order_of_run_and_place(serve: Serve) -> None:
+    settings = settings_for(serve(world=World(6, 60)))
+    for name in PARTS:
+        frame, spec = tf.load(name, settings=settings), tables.get(name)
+        ranks = spec.rank or spec.key
+        assert ranks[0] == "run_id"
+        assert frame.equals(frame.sort(ranks, nulls_last=True)), name
+
+
+def test_what_refers_in_a_list_is_looked_at_item_by_item(serve: Serve) -> None:
+    world = World(6, 60)
+    assert world.runs
+    gone = world.users.pop()
+    sandbox = serve(world=world)
+    data = tf.load_dataset(include=["users"], settings=settings_for(sandbox))
+    rows = {column: rows for table, column, _, rows in data.dangling.iter_rows() if table == "runs"}
+    shown = [run for run in world.runs if run.archived_at is None]
+    assert rows.get("collaborators", 0) == sum(gone.id in run.collaborators for run in shown) > 0

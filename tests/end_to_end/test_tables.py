@@ -25,6 +25,7 @@ import tallyfy_frames as tf
 from tallyfy_frames import tables
 from tallyfy_frames.sandbox import Sandbox, World
 from tallyfy_frames.sandbox.world import NOW
+from tallyfy_frames.tables.activity import ActivityFilters
 
 Serve = Callable[..., Sandbox]
 DAY = datetime(2030, 7, 1, tzinfo=UTC)
@@ -51,6 +52,7 @@ def plain_activity(row: dict[str, Any]) -> dict[str, Any]:
     return row | {
         "id": str(row["id"]),
         "actor": [person] if person["email"] else [],
+        "actor_emails": [person["email"]] if person["email"] else [],
         **{name: row[name] and row[name].rpartition("\\")[2] for name in ("auditable_type", "parentable_type")},
     }
 
@@ -179,8 +181,97 @@ def test_tasks_are_read_in_order_of_creation_and_so_need_no_second_reading(serve
         ({"deadline_on": "tomorrow"}, "must be a day"),
         ({"created": "2031-01-01:"}, "FIRST:LAST"),
         ({"custom_field_key": "cost"}, "go together"),
+        ({"owners": ["Pat"]}, "owners must be user ids"),
     ],
 )
 def test_task_filters_that_the_api_would_ignore_are_refused(filters: dict[str, Any], says: str) -> None:
     with pytest.raises(tf.FilterError, match=says):
         tf.load("tasks", filters, settings=tf.Settings(token="tok-0123", org_id="0f"))
+
+
+@pytest.mark.filterwarnings("ignore::tallyfy_frames.TallyfyFramesWarning")
+def test_a_status_of_tasks_that_the_api_ignores_is_an_error_not_a_bigger_table(serve: Serve) -> None:
+    settings = settings_for(serve(world=World(5, 40)))
+    with pytest.raises(tf.FilterError, match="ignored status='delayed'"):
+        tf.load("tasks", {"status": "delayed"}, settings=settings)
+
+
+ACTIVITY_FILTERS: dict[str, tuple[dict[str, Any], Callable[[Any], bool]]] = {
+    "verb": ({"verb": "completed"}, lambda one: one.verb == "completed"),
+    "actor_id": ({"actor_id": 5120}, lambda one: one.actor_id == 5120),
+    "actor_email": ({"actor_email": "member3+tag@example.net"}, lambda one: one.actor_email == "member3+tag@example.net"),
+    "entity": ({"entity_type": "Guest", "entity_id": "8803"}, lambda one: (one.subject_class, one.subject_id) == ("Guest", "8803")),
+    "source": ({"source": "rules"}, lambda one: one.source == "rules"),
+    "field": ({"field": "name"}, lambda one: one.field == "name"),
+    "search": ({"search": "Vendor check"}, lambda one: "vendor check" in f"{one.description} {one.text}".lower()),
+    "after": ({"created_after": "2030-05-01"}, lambda one: one.created_at >= datetime(2030, 5, 1, tzinfo=UTC)),
+    "before": ({"created_before": "2030-05-01"}, lambda one: one.created_at < datetime(2030, 5, 2, tzinfo=UTC)),
+    "a day": (
+        {"created_after": "2030-04-28", "created_before": "2030-04-28"},
+        lambda one: f"{one.created_at:%Y-%m-%d}" == "2030-04-28",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ACTIVITY_FILTERS)
+def test_the_feed_is_filtered_by_the_api(serve: Serve, name: str) -> None:
+    sandbox = serve(world=World(5, 60))
+    filters, selects = ACTIVITY_FILTERS[name]
+    wanted = {str(one.id) for one in sandbox.world.activity if selects(one)}
+    assert wanted, "this world has none"
+    assert set(tf.load("activity", filters, settings=settings_for(sandbox))["id"]) == wanted
+
+
+def test_the_window_of_days_is_cut_where_days_are_over_in_every_time_zone() -> None:
+    now = datetime.now(UTC)
+    over, opened = f"{now - timedelta(days=2):%Y-%m-%d}", f"{now - timedelta(days=1):%Y-%m-%d}"
+
+    def windows(**days: str) -> list[tuple[Any, Any]]:
+        return [
+            (one.params.get("created_after"), one.params.get("created_before")) for one in ActivityFilters(**days).listings()
+        ]
+
+    assert windows() == [(None, over), (opened, None)]
+    assert windows(created_after="2020-01-01") == [("2020-01-01", over), (opened, None)]
+    assert windows(created_before=over) == [(None, over)]
+    assert windows(created_after=opened) == [(opened, None)]
+    assert windows(created_after=over, created_before=opened) == [(over, over), (opened, opened)]
+
+
+@pytest.mark.parametrize(
+    ("filters", "says"),
+    [
+        ({"created_after": "yesterday"}, "must be a day"),
+        ({"created_before": "2031-02-30"}, "must be a day"),
+        ({"created_after": "2031-02-03", "created_before": "2031-02-02"}, "is later than"),
+        ({"actor_id": "Pat"}, "actor_id must be user ids"),
+    ],
+)
+def test_filters_of_the_feed_that_would_choose_nothing_are_refused(filters: dict[str, Any], says: str) -> None:
+    with pytest.raises(tf.FilterError, match=says):
+        tf.load("activity", filters, settings=tf.Settings(token="tok-0123", org_id="0f"))
+
+
+def test_steps_of_templates_that_list_none_any_more_are_told_of(serve: Serve) -> None:
+    sandbox, report = serve(world=World(5, 10)), tf.LoadReport()
+    settings = settings_for(sandbox)
+    archived = [one for one in sandbox.world.templates if one.archived_at is not None]
+    with pytest.warns(tf.TallyfyFramesWarning, match=rf"no list for {len(archived)} of the templates.*{archived[0].id}"):
+        frame = tf.load("template_steps", {"archived": "include"}, settings=settings, report=report)
+    assert report.lists_gone == len(archived)
+    assert frame.height == sum(len(one.steps) for one in sandbox.world.templates if one.archived_at is None)
+    with pytest.raises(tf.NotFound, match="no such row in templates, or it is archived"):
+        tf.load("template_steps", {"checklist_id": archived[0].id}, settings=settings)
+    named = [one.id for one in sandbox.world.templates[:2]]
+    some = tf.load("template_steps", {"checklist_id": named}, settings=settings)
+    assert set(some["checklist_id"]) <= {*named}
+    assert some.height == sum(len(one.steps) for one in sandbox.world.templates[:2])
+
+
+def test_a_template_of_many_steps_is_read_to_its_end_ten_at_a_time(serve: Serve) -> None:
+    sandbox = serve(world=World(5, 10))
+    longest = max(sandbox.world.templates, key=lambda one: len(one.steps))
+    assert len(longest.steps) > 20
+    steps = tf.load("template_steps", {"checklist_id": longest.id}, settings=settings_for(sandbox))
+    assert steps.sort("position")["id"].to_list() == [step.id for step in longest.steps]
+    assert steps["pagination_per_page"].unique().to_list() == [10]

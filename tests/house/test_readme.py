@@ -43,6 +43,7 @@ def test_python_blocks_run(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), space)  # noqa: S102 - our own README
     assert isinstance(space["runs"], pl.DataFrame)
+    assert space["late"].height > 5, "an example that finds nothing shows nothing"
     read_back = eval(compile(blocks("python")[-1].strip(), "README.md", "eval"), space)  # noqa: S307
     assert set(read_back["status"]) == set(tf.read_snapshot("lake").collect()["status"])
 

@@ -182,3 +182,21 @@ def test_a_guests_link_comes_only_where_it_is_named(serve: Serve, tmp_path: Path
         tf.load("guests", settings=settings, reveal="link")
     tf.write_snapshot(tmp_path, tables=["guests"], settings=settings)
     assert not [code for data in unpacked(tmp_path).values() for code in codes if code.encode() in data]
+
+
+def test_a_snapshot_that_keeps_more_than_the_one_before_is_refused_and_so_is_another_key(serve: Serve, tmp_path: Path) -> None:
+    sandbox = serve(world=World(3, 5))
+    settings = settings_for(sandbox, privacy_key=KEY)
+    tf.write_snapshot(tmp_path, settings=settings)
+    tf.write_snapshot(tmp_path, settings=settings, privacy="hash")
+    asked = len(sandbox.requests)
+    with pytest.raises(tf.ShrinkRefused, match="this one keeps more"):
+        tf.write_snapshot(tmp_path, settings=settings)
+    other = settings_for(sandbox, privacy_key="another long random text")
+    with pytest.raises(tf.ShrinkRefused, match="hashes would not join"):
+        tf.write_snapshot(tmp_path, settings=other, privacy="hash")
+    assert len(sandbox.requests) == asked + 2, "each asks whose token it is, and no more"
+    tf.write_snapshot(tmp_path, settings=other, privacy="hash", allow_shrink=True)
+    tf.write_snapshot(tmp_path, settings=other, privacy="drop")
+    with pytest.raises(tf.ShrinkRefused, match="this one keeps more"):
+        tf.write_snapshot(tmp_path, settings=other, privacy="hash")
