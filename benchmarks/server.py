@@ -1,10 +1,12 @@
 """A stand-in for the runs list, on loopback, that costs the tools under test as little time as Python can.
 
     python benchmarks/server.py --runs 50000 [--archived-share 0.15] [--latency-ms 100] [--limit 100/60 --clock-speed 20]
+    python benchmarks/server.py --runs 20000 --tasks 12
 
 A few thousand distinct bodies come from the sandbox's world; every run is one of them with an id, a number, a name and an
 instant of its own stamped in. Small lists are rendered whole before ``ready``, large ones page by page, so that memory stays
-bounded. ``GET /stats`` gives counters, ``GET /reset`` clears them and the limits. Standard library only.
+bounded. With ``--tasks`` each run brings so many when ``with=tasks`` asks for them; these are rendered page by page, always.
+``GET /stats`` gives counters, ``GET /reset`` clears them and the limits. Standard library only.
 """
 
 from __future__ import annotations
@@ -22,10 +24,12 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from tallyfy_frames.sandbox.facts import Run
+from tallyfy_frames.sandbox.lists import tasks as task_list
 from tallyfy_frames.sandbox.wire import Wire
 from tallyfy_frames.sandbox.world import START, World
 
@@ -36,6 +40,8 @@ SPAN_S: Final = 390 * 86400  # all runs are created within it
 PAGE_SIZE_DEFAULT: Final = 10
 PAGE_SIZE_MAX: Final = 100
 SCATTER: Final = 0x9E3779B97F4A7C15F39CC0605CEDC835  # odd: number * SCATTER mod 2^128 is an id of its own for every number
+TASK_FIRST: Final = 1 << 64  # tasks are numbered from here, so that none has the id of a run
+INT64_MAX: Final = (1 << 63) - 1
 SEND_BUFFER_BYTES: Final = 8 << 20
 ENVELOPE: Final = (
     b'{"data":[%b],"meta":{"pagination":{"total":%d,"count":%d,"per_page":%d,"current_page":%d,"total_pages":%d,"links":%b}}}'
@@ -45,17 +51,26 @@ ENVELOPE: Final = (
 class Rows:
     """Every run's JSON text, by its number: 0 is the oldest."""
 
-    def __init__(self, count: int, archived_share: float, *, hostile: bool, hold: bool, tie_every: int) -> None:
+    def __init__(  # noqa: PLR0913 - as the command line
+        self, count: int, archived_share: float, *, hostile: bool, hold: bool, tie_every: int, tasks_each: int
+    ) -> None:
         """Render the distinct bodies; with ``hold`` every row, too."""
         world = World(1, BODIES)
         wire = Wire(world, plain=not hostile)
         self.tie_every = tie_every
+        self.tasks_each = tasks_each
         self.step_ms = max(1, SPAN_S * 1000 // max(1, count))
         self.days = [(START + timedelta(days=day)).strftime("%Y-%m-%dT").encode() for day in range(SPAN_S // 86400 + 2)]
         self.clock = [b"%02d:%02d:%02d" % (s // 3600, s // 60 % 60, s % 60) for s in range(86400)]
         self.bodies: tuple[list[bytes], list[bytes]] = ([], [])  # shown, archived
+        self.inside: tuple[list[bytes], list[bytes]] = ([], [])  # the tasks of each body
+        pool = Pool(wire) if tasks_each else None
         for run in world.runs:
-            self.bodies[run.archived_at is not None].append(stamped(wire.run(run)))
+            archived = run.archived_at is not None
+            body = wire.run(run)
+            self.bodies[archived].append(stamped(within_64_bits(body) if tasks_each else body))
+            if pool is not None:
+                self.inside[archived].append(pool.tasks(run, tasks_each))
         # Archived runs are spread evenly.
         marks = [math.floor((n + 1) * archived_share) - math.floor(n * archived_share) for n in range(count)]
         self.archived = bytes(marks)
@@ -68,33 +83,82 @@ class Rows:
     def render(self, number: int) -> bytes:
         """One run."""
         bodies = self.bodies[self.archived[number]]
+        return bodies[number % len(bodies)] % (scattered(number), number + 1, number + 1, self.instant(number))
+
+    def instant(self, number: int) -> bytes:
+        """When a run was created."""
         tied = number - (self.tie_every > 0 and number % self.tie_every == self.tie_every - 1)
         seconds, millis = divmod(tied * self.step_ms, 1000)
         day, second = divmod(seconds, 86400)
-        return bodies[number % len(bodies)] % (
-            b"%032x" % (number * SCATTER & (1 << 128) - 1),
-            number + 1,
-            number + 1,
-            b"%b%b.%03dZ" % (self.days[day], self.clock[second], millis),
-        )
+        return b"%b%b.%03dZ" % (self.days[day], self.clock[second], millis)
 
-    def page(self, numbers: Sequence[int]) -> bytes:
+    def with_tasks(self, number: int, row: bytes) -> bytes:
+        """A run and its tasks: each has an id and a number of its own, and the id and the creation time of its run."""
+        inside = self.inside[self.archived[number]]
+        run_id, made = scattered(number), self.instant(number)
+        first = number * self.tasks_each
+        stamps = [
+            stamp
+            for task in range(first, first + self.tasks_each)
+            for stamp in (scattered(TASK_FIRST + task), task + 1, run_id, made)
+        ]
+        return b'%b,"tasks":{"data":[%b]}}' % (row[:-1], inside[number % len(inside)] % (*stamps,))
+
+    def page(self, numbers: Sequence[int], *, tasks: bool) -> bytes:
         """The rows of these numbers, as they stand between the brackets."""
         held = self.held
-        return b",".join([self.render(n) for n in numbers] if held is None else [held[n] for n in numbers])
+        rows = [self.render(n) for n in numbers] if held is None else [held[n] for n in numbers]
+        if tasks:
+            rows = [*map(self.with_tasks, numbers, rows)]
+        return b",".join(rows)
+
+
+class Pool:
+    """The tasks of the sandbox's runs, dealt out in turn: few of those runs have as many as are wanted."""
+
+    def __init__(self, wire: Wire) -> None:
+        """All that no rule hides, as the list has them."""
+        found = [one for one in wire.world.tasks if one.run is not None and not one.task.hidden]
+        self.bodies = [within_64_bits(task_list.LIST.body(wire, one, {})) for one in found]
+        self.dealt = 0
+
+    def tasks(self, run: Run, count: int) -> bytes:
+        """The JSON text of as many for a run, with places for what is each one's own."""
+        chosen = [self.bodies[(self.dealt + n) % len(self.bodies)] for n in range(count)]
+        self.dealt += count
+        order = ("id", "increment_id", "run_id", "created_at")
+        own = {"checklist_id": run.template.id}
+        return b",".join(templated(body | own | {"position": place}, order) for place, body in enumerate(chosen, start=1))
+
+
+def within_64_bits(value: Any) -> Any:
+    """The same, whole numbers cut to 64 bits: a tool that makes columns of answers refuses longer ones, and all else with them."""
+    if isinstance(value, dict):
+        return {key: within_64_bits(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [within_64_bits(item) for item in value]
+    return min(value, INT64_MAX) if isinstance(value, int) else value
+
+
+def scattered(number: int) -> bytes:
+    """An id that no other number has."""
+    return b"%032x" % (number * SCATTER & (1 << 128) - 1)
 
 
 def stamped(body: dict[str, object]) -> bytes:
     """A run's JSON text with places for its id, number, name's number and instant, in that order."""
-    order = ("id", "increment_id", "name", "created_at")
-    marks = {"id": "%b", "increment_id": "%d", "name": "%d", "created_at": "%b"}
+    return templated(body, ("id", "increment_id", "name", "created_at"))
+
+
+def templated(body: dict[str, object], order: Sequence[str]) -> bytes:
+    """An object's JSON text with places for the values of some keys, which come first; a name gets a number."""
     parts = []
     for name in (*order, *(key for key in body if key not in order)):
         text = json.dumps(body[name], ensure_ascii=False, separators=(",", ":")).replace("%", "%%")
         if name == "name":
             text = f'{text[:-1]} %d"'
-        elif name in marks:
-            text = marks[name] if name == "increment_id" else f'"{marks[name]}"'
+        elif name in order:
+            text = "%d" if name == "increment_id" else '"%b"'
         parts.append(f'"{name}":{text}')
     return ("{" + ",".join(parts) + "}").encode()
 
@@ -121,7 +185,10 @@ class Api:
     def __init__(self, options: argparse.Namespace) -> None:
         """Render what will be served."""
         hold = options.render == "whole" or (options.render == "auto" and options.runs <= HELD_ROWS_MAX)
-        self.rows = Rows(options.runs, options.archived_share, hostile=options.hostile, hold=hold, tie_every=options.tie_every)
+        self.rows = Rows(
+            options.runs, options.archived_share, hostile=options.hostile, hold=hold, tie_every=options.tie_every,
+            tasks_each=options.tasks,
+        )  # fmt: skip
         self.limits = [Limit(text) for text in options.limit]
         self.latency_s = options.latency_ms / 1000
         self.speed = options.clock_speed
@@ -208,11 +275,13 @@ class Api:
         else:
             chosen = numbers[(page - 1) * size : page * size]
         self.row_count += len(chosen)
-        kept = "".join(f"{name}={query[name]}&" for name in ("sort", "archived") if name in query).encode()
+        kept = "".join(f"{name}={query[name]}&" for name in ("with", "sort", "archived") if name in query).encode()
+        tasks = self.rows.tasks_each > 0 and "tasks" in query.get("with", "").split(",")
         links = [b'"%b":"%b?%bpage=%d"' % (name, self.link, kept, other)
                  for name, other in ((b"previous", page - 1), (b"next", page + 1)) if 1 <= other <= pages]  # fmt: skip
         return ENVELOPE % (
-            self.rows.page(chosen), total, len(chosen), size, page, pages, b"{%b}" % b",".join(links) if links else b"[]",
+            self.rows.page(chosen, tasks=tasks), total, len(chosen), size, page, pages,
+            b"{%b}" % b",".join(links) if links else b"[]",
         )  # fmt: skip
 
 
@@ -282,6 +351,7 @@ def main() -> None:
     parser.add_argument("--render", choices=("auto", "whole", "paged"), default="auto")
     parser.add_argument("--hostile", action="store_true", help="the shapes that were seen, not those that are documented")
     parser.add_argument("--tie-every", type=int, default=TIE_EVERY, help="of so many runs one shares its instant; 0: none")
+    parser.add_argument("--tasks", type=int, default=0, help="so many of each run, when with=tasks asks for them")
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
     api = Api(options)

@@ -56,6 +56,34 @@ def test_it_serves_every_run_once(options: tuple[str, ...]) -> None:
     assert frame["status"].n_unique() > 4
 
 
+def test_each_run_brings_tasks_of_its_own_where_they_are_asked_for() -> None:
+    with serving("--runs", "250", "--tasks", "12", "--archived-share", "0.2") as settings, client(settings) as http:
+        asked = {"per_page": 100, "sort": "created_at", "with": "tags,tasks"}
+        pages = [http.get("runs", params={**asked, "page": page}).json() for page in (1, 2)]
+        again = http.get("runs", params={**asked, "page": 2, "per_page": 50}).json()["data"]
+        archived = http.get("runs", params={**asked, "archived": "only"}).json()["data"]
+        bare = http.get("runs", params={"per_page": 100, "sort": "created_at", "with": "tags"}).json()["data"]
+    runs = [*pages[0]["data"], *pages[1]["data"], *archived]
+    tasks = [task for run in runs for task in run["tasks"]["data"]]
+    assert len(runs) == 250
+    assert {len(run["tasks"]["data"]) for run in runs} == {12}
+    assert len({task["id"] for task in tasks} | {run["id"] for run in runs}) == 13 * 250
+    assert len({task["increment_id"] for task in tasks}) == 12 * 250
+    for run in runs:
+        assert {task["run_id"] for task in run["tasks"]["data"]} == {run["id"]}
+        assert {task["checklist_id"] for task in run["tasks"]["data"]} == {run["checklist_id"]}
+        assert [task["position"] for task in run["tasks"]["data"]] == [*range(1, 13)]
+    assert again == pages[0]["data"][50:]
+    assert [{**run, "tasks": None} for run in pages[0]["data"]] == [{**run, "tasks": None} for run in bare]
+    assert not any("tasks" in run for run in bare)
+    assert "with=tags,tasks&" in pages[0]["meta"]["pagination"]["links"]["next"]
+
+
+def test_without_the_option_there_are_no_tasks() -> None:
+    with serving("--runs", "10") as settings, client(settings) as http:
+        assert http.get("runs", params={"with": "tasks"}).json()["data"] == http.get("runs").json()["data"]
+
+
 def test_it_asks_for_the_headers_and_pages_both_ways() -> None:
     with serving("--runs", "250") as settings, client(settings) as http:
         first = http.get("runs", params={"per_page": 100, "sort": "created_at"}).json()
