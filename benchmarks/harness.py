@@ -128,7 +128,7 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float | None) -> tuple[in
         time.sleep(0.02)
 
 
-def rounds(tools: Sequence[Tool], server: Server, count: int, expected_rows: int) -> dict[str, list[Cost]]:
+def rounds(tools: Sequence[Tool], server: Server, count: int, expected_rows: int | str) -> dict[str, list[Cost]]:
     """Each tool ``count`` times, taking turns. A run that fails, or prints other rows than expected, is done again once."""
     costs: dict[str, list[Cost]] = {tool.label: [] for tool in tools}
     for _ in range(count):
@@ -137,7 +137,7 @@ def rounds(tools: Sequence[Tool], server: Server, count: int, expected_rows: int
     return costs
 
 
-def reliable(tool: Tool, server: Server, expected_rows: int) -> Cost:
+def reliable(tool: Tool, server: Server, expected_rows: int | str) -> Cost:
     """One run that succeeded; a second attempt is reported, a third there is not."""
     for attempt in (1, 2):
         cost = run(tool, server.environment, keep=tool.writes)
@@ -152,10 +152,16 @@ def reliable(tool: Tool, server: Server, expected_rows: int) -> Cost:
 
 
 def rows_in(folder: Path) -> str:
-    """How many rows a tool left, if each is there once; else what is wrong with them."""
+    """How many runs a tool left, ``+`` how many tasks if it left any; where one is not there once, what is wrong with them."""
     command = [str(python_of("ours")), str(HERE / "tools" / "check.py"), str(folder)]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return str(found["rows"]) if found["rows"] == found["ids"] else f"{found['rows']} ({found['ids']} distinct)"
+    texts = [
+        str(rows) if rows == ids else f"{rows} ({ids} distinct)"
+        for rows, ids in ((found["rows"], found["ids"]), (found["tasks"], found["task_ids"]))
+    ]
+    if found["strays"]:
+        return f"{'+'.join(texts)}, of {found['strays']} runs that are not there"
+    return "+".join(texts if found["tasks"] else texts[:1])
 
 
 def median(costs: Sequence[Cost], of: Callable[[Cost], float] = lambda cost: cost.seconds) -> float:

@@ -1,6 +1,6 @@
 """The benchmarks.
 
-    python benchmarks/run.py [speed latency limits memory growth requests matrix] [--quick]
+    python benchmarks/run.py [speed latency limits memory growth requests tasks matrix] [--quick]
 
 Without a section: all but the matrix, which is made once and kept. Prints as it goes; writes RESULTS.md and results.json, where
 sections that are not asked for keep what they had. ``--quick`` tries everything on little and writes to ``.work/``.

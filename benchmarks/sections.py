@@ -21,6 +21,14 @@ SNAPSHOT: Final = Tool("ours, snapshot", "ours", "ours_snapshot.py", writes=True
 SDK_FRAME: Final = Tool("SDK + pandas, DataFrame", "sdk", "sdk_pandas.py")
 SDK: Final = Tool("SDK + pandas, Parquet", "sdk", "sdk_pandas.py", writes=True)
 DLT: Final = Tool("dlt, Parquet", "dlt", "dlt_parquet.py", writes=True)
+TASKS: Final = {"BENCH_WITH": "tasks"}
+TASK_TABLES: Final = ("runs", "run_tasks")
+TASKS_DATASET: Final = Tool("ours, DataFrames", "ours", "ours_dataset.py")
+TASKS_ALONE: Final = Tool("ours, DataFrame of tasks", "ours", "ours_tasks.py")
+TASKS_SNAPSHOT: Final = replace(SNAPSHOT, arguments=TASK_TABLES[1:])
+TASKS_DLT: Final = replace(DLT, label="dlt, Parquet, child tables", variables={**TASKS, "BENCH_NESTING": "default"})
+TASKS_DLT_LEAST: Final = replace(DLT, label="dlt, Parquet, tasks the deepest", variables={**TASKS, "BENCH_NESTING": "2"})
+TASKS_DLT_FLAT: Final = replace(DLT, label="dlt, Parquet, tasks as JSON text", variables=TASKS)
 
 
 @dataclass(frozen=True)
@@ -34,9 +42,12 @@ class Size:
     growth: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     requests: tuple[int, ...] = (60, 250, 1000, 2498, 5000, 20_000, 100_000)
     windows: tuple[int, ...] = (30, 10)
+    tasks_runs: int = 20_000
+    tasks_each: int = 12
+    tasks_rounds: int = 3
 
 
-QUICK: Final = Size(5000, 2, 2000, 1, (2000, 5000, 20_000), (60, 250, 2498), (4,))
+QUICK: Final = Size(5000, 2, 2000, 1, (2000, 5000, 20_000), (60, 250, 2498), (4,), 1000, 12, 1)
 
 
 def both(tool: Tool) -> Tool:
@@ -356,8 +367,73 @@ def requests(size: Size) -> dict[str, Any]:
     }
 
 
+def tasks(size: Size) -> dict[str, Any]:
+    """Runs with their tasks: what it costs to make rows of both."""
+    runs, each = size.tasks_runs, size.tasks_each
+    ours = [TASKS_DATASET, TASKS_ALONE, TASKS_SNAPSHOT]
+    with Server.start(runs, "--tasks", str(each), "--tie-every", "0") as server:
+        say(f"tasks: {runs} runs of {each} tasks")
+        everyone = [replace(FLOOR, variables=TASKS), *ours, TASKS_DLT, TASKS_DLT_LEAST, TASKS_DLT_FLAT]
+        costs = rounds(everyone, server, size.tasks_rounds, f"{runs}+{runs * each}")
+        counted = [(tool, *asked_and_planned(tool, server, tables, whole=tool.writes))
+                   for tool, tables in zip(ours, (TASK_TABLES, TASK_TABLES[1:], TASK_TABLES), strict=True)]  # fmt: skip
+    cpu_s = {label: median(found, lambda cost: cost.cpu_s) for label, found in costs.items()}
+    dlt_s = cpu_s[TASKS_DLT.label]
+    shared = [
+        [label, f"{1000 * median(found) / runs:.2f}", f"{1000 * cpu_s[label] / runs:.2f}", f"{cpu_s[label] / dlt_s:.3f}"]
+        for label, found in costs.items()
+    ]
+    alone_mb = peak(costs[TASKS_ALONE.label])
+    return {
+        "title": f"Tasks: {runs:,} runs `with=tasks`, {each} each, no latency, no limits",
+        "about": f"Whole processes; medians of {size.tasks_rounds} rounds in which the tools take turns. A round counts only "
+        "if every run and every task is there once. By default dlt makes columns or tables of all that is nested, of answers "
+        "by field id, too; with tasks the deepest, what is nested in them stays JSON text.",
+        "tables": [
+            {"title": "Whole processes"} | cost_table(costs, FLOOR.label),
+            {
+                "title": "A run and its tasks",
+                "columns": ["tool", "ms a run", "CPU ms a run", "x CPU of dlt, child tables"],
+                "rows": shared,
+            },
+            {
+                "title": "Requests, counted by the server, and as planned",
+                "columns": ["tool", "requests", "planned"],
+                "rows": [[tool.label, asked, planned] for tool, asked, planned in counted],
+            },
+        ],
+        "bars": [
+            *(
+                bar(f"{tool.label}: at most 1/10 of the CPU of dlt's to child tables", cpu_s[tool.label] / dlt_s, 0.1)
+                for tool in (TASKS_DATASET, TASKS_SNAPSHOT)
+            ),
+            bar(f"peak of {runs * each:,} tasks as a DataFrame: at most 600 MB", alone_mb, 600, unit="MB"),
+            bar(
+                "requests beside those planned (the worst)", max(abs(asked - planned) for _, asked, planned in counted),
+                0, unit="",
+            ),
+        ],
+        "raw": raw(costs) | {"requests": {tool.label: [asked, planned] for tool, asked, planned in counted}},
+    }  # fmt: skip
+
+
+def asked_and_planned(tool: Tool, server: Server, tables: Sequence[str], *, whole: bool) -> tuple[int, int]:
+    """The list requests that a tool of ours sends, and those that a plan of the same tables says it will."""
+    say(f"tasks: requests, {tool.label}")
+    server.reset()
+    cost = run(tool, server.environment)
+    asked = server.stats()["list_requests"]
+    plan = Tool("plan", "ours", "ours_plan.py", arguments=("whole" if whole else "chosen", *tables))
+    told = run(plan, server.environment)
+    if cost.status or told.status:
+        message = f"{tool.label}: {cost.err or told.err}"
+        raise RuntimeError(message)
+    return asked, int(told.out)
+
+
 SECTIONS: Final[dict[str, Callable[[Size], dict[str, Any]]]] = {
     "speed": speed, "latency": latency, "limits": limits, "memory": memory, "growth": growth, "requests": requests,
+    "tasks": tasks,
 }  # fmt: skip
 
 

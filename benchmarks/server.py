@@ -132,7 +132,7 @@ class Pool:
 
 
 def within_64_bits(value: Any) -> Any:
-    """The same, whole numbers cut to 64 bits: a tool that makes columns of answers refuses longer ones, and all else with them."""
+    """The same, whole numbers cut to 64 bits: a tool that makes columns of answers refuses all for a longer one."""
     if isinstance(value, dict):
         return {key: within_64_bits(item) for key, item in value.items()}
     if isinstance(value, list):

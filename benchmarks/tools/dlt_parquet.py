@@ -1,5 +1,8 @@
 """dlt's ``rest_api`` source, page numbers up to the stated ``total_pages``, into Parquet files below the folder named.
 
+``BENCH_WITH`` names what runs are to bring along; ``BENCH_NESTING`` is how deep lists become tables of their own (``default``:
+as deep as dlt's default), or none do.
+
 Set up for speed: orjson, no child tables (nested values stay JSON text), finished jobs removed, telemetry off. Two normalising
 processes over rotated files, which its documentation advises for large loads, were not faster here (2.8 s with one, 3.4 s with
 two). ``write_disposition="replace"``: a snapshot.
@@ -26,6 +29,8 @@ def main() -> None:
     """Extract, normalise, load."""
     folder = sys.argv[1]
     listings = os.environ.get("BENCH_LISTS", "").split(",")
+    included = {"with": os.environ["BENCH_WITH"]} if "BENCH_WITH" in os.environ else {}
+    nesting = os.environ.get("BENCH_NESTING", "0")
     source = rest_api_source(
         {
             "client": {
@@ -41,14 +46,16 @@ def main() -> None:
                     "table_name": "runs",
                     "endpoint": {
                         "path": f"organizations/{os.environ['TALLYFY_ORG_ID']}/runs",
-                        "params": {"per_page": 100, "sort": "created_at"} | ({"archived": listing} if listing else {}),
+                        "params": {"per_page": 100, "sort": "created_at"}
+                        | included
+                        | ({"archived": listing} if listing else {}),
                         "data_selector": "data",
                     },
                 }
                 for listing in listings
             ],
         },
-        max_table_nesting=0,
+        max_table_nesting=None if nesting == "default" else int(nesting),
     )
     pipeline = dlt.pipeline(
         "bench",

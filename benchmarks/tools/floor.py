@@ -1,6 +1,7 @@
 """The bare download: every page of every list asked for, its bytes read and thrown away. What no reader can undercut.
 
-``BENCH_THREADS`` (default 1) fetches so many pages at once; 1 is the walk that every tool of the field does.
+``BENCH_THREADS`` (default 1) fetches so many pages at once; 1 is the walk that every tool of the field does. ``BENCH_WITH``
+names what runs are to bring along.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 HEADERS = {"Accept": "application/json", "X-Tallyfy-Client": "APIClient"}
+WITH = {"with": os.environ["BENCH_WITH"]} if "BENCH_WITH" in os.environ else {}
 
 
 def download(base_url: str, token: str, org_id: str, lists: list[str], threads: int = 1) -> int:
@@ -21,7 +23,7 @@ def download(base_url: str, token: str, org_id: str, lists: list[str], threads: 
     with httpx.Client(headers=headers, timeout=60, trust_env=False, limits=limits) as client:
 
         def page(number: int, listing: str) -> bytes:
-            params = {"page": number, "per_page": 100, "sort": "created_at"} | ({"archived": listing} if listing else {})
+            params = {"page": number, "per_page": 100, "sort": "created_at"} | WITH | ({"archived": listing} if listing else {})
             answer = client.get(f"{base_url}/organizations/{org_id}/runs", params=params)
             answer.raise_for_status()
             return answer.content

@@ -1,4 +1,4 @@
-"""Ours: a snapshot of both lists, partitioned by status, checked and published, into the folder named."""
+"""Ours: a snapshot of both lists, and of tables named, partitioned by status, checked and published, into the folder named."""
 
 from __future__ import annotations
 
@@ -6,4 +6,5 @@ import sys
 
 import tallyfy_frames as tf
 
-tf.write_snapshot(sys.argv[1], progress=False)
+*more, folder = sys.argv[1:]
+tf.write_snapshot(folder, tables=("runs", *more), progress=False)
