@@ -23,6 +23,7 @@ from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
 from tallyfy_frames.tables._table import Filters, Table
 
+GATHERED_ROWS: Final = 16_000  # a piece: a few of the frames that rows come in
 FILTERED: Final = "runs"  # the table that the filters of several tables are about
 
 
@@ -323,8 +324,18 @@ def in_order(made: Table, frames: list[pl.DataFrame], sort: str | None = None, l
         places = places.head(limit)
     columns = frame.get_columns()
     del frame
-    # One at a time, so that a large table is never in memory twice.
-    return pl.DataFrame([columns.pop(0).gather(places) for _ in range(len(columns))])
+    # One at a time, so that a large table is never in memory twice: and in pieces no larger than what each frees, since freed
+    # memory is not given back so soon.
+    pieces = [places.slice(start, GATHERED_ROWS) for start in range(0, len(places), GATHERED_ROWS)] or [places]
+    return pl.DataFrame([_gather(columns.pop(0), pieces) for _ in range(len(columns))])
+
+
+def _gather(column: pl.Series, pieces: Sequence[pl.Series]) -> pl.Series:
+    """The rows at these places, piece by piece."""
+    first, *others = (column.gather(places) for places in pieces)
+    for other in others:
+        first.append(other)
+    return first
 
 
 def _instant(moment: date | str | None) -> datetime | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 import tallyfy_frames as tf
+from tallyfy_frames import reading, tables
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,17 @@ def test_so_is_one_of_a_snapshot(tmp_path: Path, argument: dict[str, Any], says:
     with pytest.raises(tf.UsageError, match=says):
         tf.write_snapshot(root, **{"settings": tf.Settings(token="tok-0123", org_id="0f"), **argument})
     assert not root.exists()
+
+
+@pytest.mark.parametrize("piece", [1, 3, 10, 99])
+def test_frames_are_put_in_order_piece_by_piece(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    monkeypatch.setattr(reading, "GATHERED_ROWS", piece)
+    table = tables.get("run_tasks")
+    ids = [f"{number * 7 % 10:02d}" for number in range(10)]
+    rows = table.schema.to_frame().clear(10).with_columns(pl.Series("id", ids), position=pl.Series(range(10), dtype=pl.Int64))
+    frames = [rows.head(4), rows.slice(4)]
+    frame = reading.in_order(table, frames)
+    assert frame.equals(rows.sort("id"))
+    assert frame.schema == table.schema
+    assert not frames
+    assert reading.in_order(table, []).equals(table.schema.to_frame())
