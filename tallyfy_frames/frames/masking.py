@@ -50,8 +50,9 @@ def masked_texts(values: Sequence[Any]) -> list[str]:
     lowered = whole.lower()
     signs = [sign for sign in SIGNS if sign in lowered]
     places: set[int] = set()
+    lines = lowered.split("\n") if signs else []
     for sign in signs:
-        places.update([place for place, text in enumerate(lowered.split("\n")) if sign in text])
+        places.update([place for place, text in enumerate(lines) if sign in text])
     for place in places:
         texts[place] = _json(masked(values[place]))
     return texts
