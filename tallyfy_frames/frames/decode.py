@@ -24,6 +24,7 @@ from tallyfy_frames.frames.masking import masked_json
 from tallyfy_frames.frames.readers import READERS, kind
 from tallyfy_frames.frames.shapes import Layout, Row, Seen, seen, seen_body, strangers
 from tallyfy_frames.frames.sieves import begin_plainly, read_column, read_json
+from tallyfy_frames.frames.texts import Texts
 from tallyfy_frames.tables._table import Column, Reads
 
 __all__ = ["READERS", "Cells", "Fault", "decode", "decode_body"]
@@ -36,6 +37,11 @@ _NONE: Final = type(None)
 
 def decode(rows: Sequence[Row], columns: Sequence[Column]) -> Cells:
     """Cells for every column that has a source or reads ``extra``; one cell per row, in order. ``rows`` stay as they are."""
+    if isinstance(rows, Texts):
+        known = decode_body(rows.body(), columns, rows.number)
+        if known is not None:
+            return known[0]
+        rows = [*rows]
     layout = Layout.of(columns)
     cells = _read(seen(rows, layout) or _sought(rows, layout), layout, len(rows))
     for row in {fault.row for fault in cells.faults}:

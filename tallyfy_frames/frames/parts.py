@@ -21,6 +21,7 @@ import msgspec
 from tallyfy_frames.frames.flatten import INSTANT
 from tallyfy_frames.frames.masking import masked_texts
 from tallyfy_frames.frames.readers import EXACT_FLOAT, FLAGS, items_of
+from tallyfy_frames.frames.texts import as_row, listed, read
 from tallyfy_frames.tables._table import Made, Part
 
 Row: TypeAlias = dict[str, Any]
@@ -31,14 +32,17 @@ PLAIN_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,15}|[+-]?(?=[0-9.]{1,16}$)[0-9]+
 OF_FIELD: Final = ("alias", "label", "field_type", "position", "required")
 
 
-def make(part: Part, found: Mapping[str, Sequence[Any]]) -> tuple[list[Row], list[int]]:
+def make(part: Part, found: Mapping[str, Sequence[Any]]) -> tuple[Sequence[Row], list[int]]:
     """The rows inside the rows of a page, in order, and how many are in each. ``found`` holds the values of ``part.keys``."""
     maker = MAKERS[part.made]
+    texts = listed(found[part.keys[0]]) if maker is _objects else None
+    if texts is not None:
+        return texts
     rows: list[Row] = []
     counts: list[int] = []
     for values in zip(*(found[key] for key in part.keys), strict=True):
         start = len(rows)
-        rows += maker(*values)
+        rows += maker(*map(read, values))
         counts.append(len(rows) - start)
     return rows, counts
 
@@ -57,7 +61,7 @@ def _records(value: Any) -> list[Any]:
 
 def _objects(value: Any) -> list[Row]:
     """The same, where each should be an object: what is none is kept as a key that no column knows."""
-    return [record if isinstance(record, dict) else {"value": record} for record in _records(value)]
+    return [*map(as_row, _records(value))]
 
 
 def _json(value: Any) -> Iterator[Row]:

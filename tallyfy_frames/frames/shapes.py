@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from tallyfy_frames.frames.sieves import HELD
+from tallyfy_frames.frames.texts import Text
 from tallyfy_frames.tables._table import Column, Reads
 
 LAYOUTS_MAX: Final = 64  # remembered: there are as many as tables, but any columns will do
@@ -113,6 +114,8 @@ class Shape:
     strange: frozenset[str]
     closed: bool
     rows: Any
+    written: Any  # the same for rows in a body, where what is included stays text
+    texts: Sequence[str]  # the keys of that
     keys: Sequence[str]  # its fields, in order
     objects: Mapping[str, Sequence[str]]  # those that hold an object → the sources in it, in order
     held: frozenset[str]
@@ -123,7 +126,7 @@ class Shape:
         decoder = self.decoders.get(number)
         if decoder is None:
             fields: list[tuple[str, Any, Any]] = [
-                ("data", self.rows, msgspec.NODEFAULT),
+                ("data", self.written, msgspec.NODEFAULT),
                 ("meta", Any, None),
                 ("error", Any, None),
             ]
@@ -148,11 +151,14 @@ class Shape:
                 types.append(_struct(inner, kinds, closed=True) | None)
             else:
                 types.append(HELD.get(layout.readers[key], Any) if key in layout.readers else Any)
+        texts = [key for key in keys if layout.readers.get(key) == "included" and key not in odd]
         held = frozenset(source for source, reads in layout.readers.items()
                          if reads in HELD and source.partition(".")[0] not in odd)  # fmt: skip
         defaults = [msgspec.UNSET if key in strange else None for key in keys]
         rows: Any = list[_struct(keys, types, defaults, closed=closed)]  # type: ignore[misc]
-        return cls(odd, strange, closed, rows, keys, objects, held, {})
+        types = [msgspec.Raw if key in texts else kind for key, kind in zip(keys, types, strict=True)]
+        written: Any = list[_struct(keys, types, defaults, closed=closed)] if texts else rows  # type: ignore[misc]
+        return cls(odd, strange, closed, rows, written, texts, keys, objects, held, {})
 
 
 def _struct(keys: Sequence[str], types: Sequence[Any], defaults: Sequence[Any] = (), *, closed: bool) -> Any:
@@ -209,7 +215,10 @@ def seen_body(body: bytes, layout: Layout, number: Callable[[str], Any]) -> tupl
         return None
     if answer.error or not answer.data:
         return None
-    return _fields(answer.data, shape), len(answer.data), answer.meta
+    seen = _fields(answer.data, shape)
+    for key in shape.texts:
+        seen.found[key] = [raw and Text(raw, number) for raw in seen.found[key]]
+    return seen, len(answer.data), answer.meta
 
 
 def _fields(records: Sequence[Any], shape: Shape) -> Seen:

@@ -24,7 +24,9 @@ from tallyfy_frames.frames.flatten import flatten
 from tallyfy_frames.frames.masking import MASK
 from tallyfy_frames.frames.readers import READERS, Unreadable
 from tallyfy_frames.frames.shapes import STRANGE_MAX, Layout
+from tallyfy_frames.frames.texts import Texts
 from tallyfy_frames.sandbox import World
+from tallyfy_frames.sandbox.lists import tasks
 from tallyfy_frames.sandbox.wire import Wire
 from tallyfy_frames.tables._table import Column, Reads
 
@@ -426,3 +428,23 @@ def test_no_number_in_kept_json_is_damaged(text: str) -> None:
     from decimal import Decimal  # noqa: PLC0415
 
     assert Decimal(number) == Decimal(text)
+
+
+def test_rows_that_are_text_still_are_read_as_objects_are() -> None:
+    world = World(7, 40)
+    wire, columns = Wire(world, plain=True), tables.get("run_tasks").columns
+    bodies = [tasks.LIST.body(wire, one, {}) for one in world.tasks if one.run is not None][:60]
+    raws = [msgspec.Raw(json.dumps(body, indent=1).encode()) for body in bodies]
+    expected = decode(bodies, columns)
+    assert decode(Texts(raws, protocol.number), columns) == expected
+    raws[5] = msgspec.Raw(json.dumps(bodies[5] | {"position": "third", "novel": {"link": "x"}}).encode())
+    odd = decode(Texts(raws, protocol.number), columns)
+    assert [fault.row for fault in odd.faults] == [5]
+    assert odd.columns["extra"][5] == '{"novel":{"link":"***"}}'
+    assert "x" not in odd.texts[5].split(":")
+    assert odd.columns["id"] == expected.columns["id"]
+
+
+def test_the_run_that_a_task_names_itself_is_nothing_new() -> None:
+    cells = decode([{"id": "a1", "run_id": "b2"}, {"id": "a2", "run_id": "b2"}], tables.get("run_tasks").columns)
+    assert (cells.unknown, cells.columns["extra"]) == (Counter(), [None, None])

@@ -8,7 +8,12 @@ import msgspec
 import pytest
 
 from tallyfy_frames import tables
+from tallyfy_frames.api import protocol
+from tallyfy_frames.errors import DecodeError
+from tallyfy_frames.frames.decode import decode
 from tallyfy_frames.frames.parts import MAKERS, make
+from tallyfy_frames.frames.texts import Text, Texts
+from tallyfy_frames.tables._table import Part
 
 TAG = {"id": 41, "tag_id": "ee" * 16}
 
@@ -190,3 +195,45 @@ def test_what_is_made_of_answers_is_all_known_to_their_tables() -> None:
     ):
         known = {source for column in tables.get(name).columns for source in column.sources}
         assert {key for row in rows for key in row} <= known
+
+
+SHAPED = (
+    '[{"id":1,"tag_id":"a"},{"id":2}]',
+    '{"data":[{"id":1,"tag_id":"a"},{"id":2.50}]}',
+    '{"data":[{"id":1}],"meta":{"n":[1]}}',
+    "null",
+    "[]",
+    '{"data":[]}',
+)
+ODD = ('{"data":{"id":1}}', '{"id":1}', '{"0":{"id":1}}', '{"data":null}', "{}", '""', '"vip"', '["vip",{"id":1},null]', "7")
+
+
+@pytest.mark.parametrize("odd", [(), *((one,) for one in ODD)])
+def test_what_is_text_still_becomes_the_rows_that_it_would_as_objects(odd: tuple[str, ...]) -> None:
+    part = tables.get("run_tags").part
+    assert part is not None
+    texts = [*SHAPED, *odd]
+    values: list[Any] = [Text(msgspec.Raw(text.encode()), protocol.number) for text in texts]
+    reader = msgspec.json.Decoder(float_hook=protocol.number)
+    rows, counts = make(part, {"tags": [*values, None]})
+    objects = make(part, {"tags": [*map(reader.decode, texts), None]})
+    assert ([*rows], counts) == objects
+    assert [rows[place] for place in range(len(rows))] == objects[0]
+    assert [*rows[1:3]] == objects[0][1:3]
+
+
+def test_text_of_which_one_row_is_no_object_is_read_all_the_same() -> None:
+    rows, counts = make(
+        Part(of="runs", keys=("tags",)), {"tags": [Text(msgspec.Raw(b'{"data":["vip",{"id":1},null]}'), protocol.number)]}
+    )
+    assert counts == [3]
+    assert isinstance(rows, Texts)
+    assert [*rows] == [{"value": "vip"}, {"id": 1}, {"value": None}]
+
+
+@pytest.mark.parametrize("damaged", [b'"\xff"', b'{"data":[{"id":"\xff"}]}'])
+def test_text_that_cannot_be_read_after_all_is_an_error_of_ours(damaged: bytes) -> None:
+    part = tables.get("run_tags").part
+    assert part is not None
+    with pytest.raises(DecodeError, match="not JSON"):
+        decode(make(part, {"tags": [Text(msgspec.Raw(damaged), protocol.number)]})[0], tables.get("run_tags").columns)
