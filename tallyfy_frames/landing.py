@@ -36,33 +36,37 @@ class Landing:
     received_at: datetime
     cells: Cells
     inside: Mapping[str, Inside] = field(default_factory=dict)
+    held: Mapping[str, Sequence[int]] = field(default_factory=dict)  # by key: how many records each row includes under it
 
     def taken(self, rows: Sequence[int]) -> Landing:
         """Only these rows, and what is inside them."""
         if len(rows) == self.cells.height:
             return self
         inside = {name: part.taken(rows) for name, part in self.inside.items()}
-        return replace(self, cells=self.cells.taken(rows), inside=inside)
+        held = {key: [counts[row] for row in rows] for key, counts in self.held.items()}
+        return replace(self, cells=self.cells.taken(rows), inside=inside, held=held)
 
     def packed(self, answer: Answer) -> bytes:
         """Everything, as bytes. Secrets are masked in cells."""
         facts = (astuple(self.stated), self.received_at, answer.keys, answer.moments, answer.total, answer.per_page)
         inside = {name: (part.cells.packed(), part.counts) for name, part in self.inside.items()}
-        return msgspec.msgpack.encode((facts, self.cells.packed(), inside))
+        return msgspec.msgpack.encode((facts, self.cells.packed(), inside, self.held))
 
     @classmethod
     def unpacked(cls, data: bytes) -> tuple[Answer, Landing]:
         """What :meth:`packed` packed."""
-        facts, cells, parts = msgspec.msgpack.decode(data, type=_PACKED)
+        facts, cells, parts, held = msgspec.msgpack.decode(data, type=_PACKED)
         stated, received_at, keys, moments, total, per_page = facts
         inside = {name: Inside(Cells.unpacked(packed), counts) for name, (packed, counts) in parts.items()}
-        return Answer(keys, moments, total, per_page), cls(Stated(*stated), received_at, Cells.unpacked(cells), inside)
+        landing = cls(Stated(*stated), received_at, Cells.unpacked(cells), inside, held)
+        return Answer(keys, moments, total, per_page), landing
 
 
 _PACKED: Final = tuple[
     tuple[tuple[int | None, ...], datetime, list[bytes], list[float | None], int | None, int | None],
     bytes,
     dict[str, tuple[bytes, list[int]]],
+    dict[str, list[int]],
 ]
 
 

@@ -22,7 +22,7 @@ from tallyfy_frames.api.protocol import Stated
 from tallyfy_frames.api.steps import PAST_THE_END, Answer, Ask, Plan, identity, moment
 from tallyfy_frames.api.transport import Client
 from tallyfy_frames.api.walk import Walk
-from tallyfy_frames.errors import FilterError, IncompleteRead, NotFound, warn
+from tallyfy_frames.errors import ContractError, FilterError, IncompleteRead, NotFound, warn
 from tallyfy_frames.frames.cells import Cells
 from tallyfy_frames.frames.decode import decode, decode_body
 from tallyfy_frames.frames.privacy import Privacy
@@ -71,8 +71,10 @@ class Job:
     privacy: Privacy = field(default_factory=Privacy)
     reveal: Collection[str] = ()  # secret columns that are wanted all the same
     walks: list[Walk] = field(default_factory=list)
+    walked_before: list[Walk] = field(default_factory=list)  # to learn which lists there are
     ids: Ids = field(default_factory=Ids)
     again: int = 0  # rows that came again
+    picked: list[tuple[Listing, Landing]] = field(default_factory=list)  # with ``limit``: the first rows of each listing
     gone: list[str] = field(default_factory=list)  # of a table with ``each``: what had no list any more
     incomplete: IncompleteRead | None = None
 
@@ -99,7 +101,7 @@ class Job:
                     tell(self.event(began_s))
                     yield name, frame
                 report.complete = self.incomplete is None
-                proofs = [walk.proof for walk in self.walks if walk.proof is not None]
+                proofs = [walk.proof for walk in (*self.walked_before, *self.walks) if walk.proof is not None]
                 report.proof = min(proofs, key=PROOFS.index, default="seen") if report.complete else None
                 self.account(client)
                 tell(self.event(began_s, done=True))
@@ -110,8 +112,8 @@ class Job:
         if report.unknown_keys:
             names = ", ".join(sorted(report.unknown_keys)[:20])
             warn(f"{report.table}: keys that no column knows are kept in 'extra': {names}")
-        for name, rows in report.rows_cut_off.items():
-            what = f"{name}: {rows} {self.spec.name} state more {name.rpartition('_')[2]} than came with them"
+        for key, rows in report.rows_cut_off.items():
+            what = f"{report.table}: {rows} {self.spec.name} state more {key} than came with them"
             warn(f"{what}; the API may cut off what it includes")
         if self.gone:
             what = (
@@ -131,6 +133,8 @@ class Job:
                     error.hint = f"there is no such row in {self.spec.each}, or it is archived: the API lists nothing for those"
                     raise
                 self.gone.append(listing.each)
+        if self.limit is not None:
+            yield from self.shape_first()
 
     def each(self, client: Client) -> Iterator[str]:
         """The keys of the rows for each of which there is a list."""
@@ -139,9 +143,15 @@ class Job:
         if not isinstance(chosen, Mapping):
             yield from chosen
             return
-        job = Job(parents, parents.filters.parse(chosen), self.settings, LoadReport(), on_invalid="null", kept=self.kept)
+        job = Job(
+            parents, parents.filters.parse(chosen), self.settings, LoadReport(), on_invalid="null", kept=self.kept,
+            privacy=self.privacy,
+        )  # fmt: skip
         keys = [key for _, frame in job.frames(client) for key in frame[parents.key[0]]]
-        self.walks += job.walks
+        if job.shaping.set_aside:
+            what = f"{len(job.shaping.set_aside)} {parents.name} cannot be read, so what belongs to them cannot be asked for"
+            raise ContractError(what, table=self.makes[0].name, hint=f"load {parents.name} to see which")
+        self.walked_before += job.walks
         yield from keys
 
     def sequence(self, client: Client) -> Iterator[tuple[str, Listing, bool]]:
@@ -186,7 +196,9 @@ class Job:
         )
         try:
             for ask, answer, landing in landed:
-                if ask.number == 1 and len(self.walks) > 1:  # rows of another list show, too, whether the filter was ignored
+                if (
+                    ask.number == 1 and len(self.walks) > 1 and listing.contradictions
+                ):  # rows of another list show, too, whether the filter was ignored
                     self.shaping.check_heeded(self.shaping.flat(Batch([landing], landing.cells.height), self.spec)[0], listing)
                 fresh = self.fresh(answer, landing)
                 if self.limit is not None:
@@ -204,9 +216,10 @@ class Job:
             self.incomplete = incomplete
         finally:
             landed.close()  # an error raised here would keep its threads waiting for as long as somebody looks at it
-        for landing in self.first(found, walk):
-            batch.add(landing)
-        yield from self.shaping.shape(batch, listing)
+        if self.limit is not None:
+            self.picked += [(listing, landing) for landing in self.first(found, walk)]
+        else:
+            yield from self.shaping.shape(batch, listing)
 
     def plan(self, *, had_rows: bool = False) -> Plan:
         """How a listing is read; ``had_rows``: it had some a moment ago."""
@@ -248,6 +261,24 @@ class Job:
             wanted.setdefault(id(landing), (landing, []))[1].append(row)
         for landing, rows in wanted.values():
             yield landing.taken(sorted(rows))
+
+    def shape_first(self) -> Iterator[tuple[str, pl.DataFrame]]:
+        """With ``limit``: of the first rows of each listing those that are the first of all."""
+        key, order = self.spec.key[0], self.spec.order
+        wanted: list[Sequence[int]] = [range(landing.cells.height) for _, landing in self.picked]
+        if order is not None and len({id(listing) for listing, _ in self.picked}) > 1:
+            falling = getattr(self.wanted, "sort", None) != order
+            places: list[tuple[bool, float, str, int, int]] = []
+            for n, (_, landing) in enumerate(self.picked):
+                columns = landing.cells.columns
+                for row, (made, name) in enumerate(zip(map(moment, columns[order]), columns[key], strict=True)):
+                    places.append((made is None, -(made or 0.0) if falling else made or 0.0, str(name), n, row))
+            first = {place[3:] for place in sorted(places)[: self.limit]}
+            wanted = [[row for row in rows if (n, row) in first] for n, rows in enumerate(wanted)]
+        for (listing, landing), rows in zip(self.picked, wanted, strict=True):
+            batch = Batch()
+            batch.add(landing.taken(rows))
+            yield from self.shaping.shape(batch, listing)
 
     def fetch(self, client: Client, name: str, listing: Listing, ask: Ask) -> tuple[Answer, Landing]:
         """One page of a listing, from an earlier attempt or from the API. Runs in several threads."""
@@ -306,7 +337,8 @@ class Job:
 
     def account(self, client: Client) -> None:
         """Bring the report up to date."""
-        report, traffic, logs = self.report, client.traffic, [walk.log for walk in self.walks]
+        report, traffic = self.report, client.traffic
+        logs = [walk.log for walk in (*self.walked_before, *self.walks)]
         report.requests, report.retries = traffic.requests, traffic.retries
         report.throttled, report.waited_s = traffic.throttled, traffic.waited_s
         report.received_bytes = traffic.received_bytes
@@ -314,7 +346,7 @@ class Job:
         report.passes = sum(log.passes for log in logs)
         report.repairs = sum(log.repairs for log in logs)
         report.duplicates_dropped = self.again
-        report.totals_stated = [total for log in logs for total in log.totals]
+        report.totals_stated = [total for walk in self.walks for total in walk.log.totals]
         report.lists_gone = len(self.gone)
         self.shaping.note(report)
 
@@ -322,7 +354,9 @@ class Job:
         """How far this is."""
         totals = [walk.log.totals[-1] for walk in self.walks if walk.log.totals]
         total = sum(totals[: len(self.wanted.listings())]) or None  # the readings after these are of the same lists
-        if self.limit is not None and total is not None:
+        if self.spec.each is not None:
+            total = None  # nobody knows before the last list is read
+        elif self.limit is not None and total is not None:
             total = min(total, self.limit * len(totals))
         return ProgressEvent(
             table=self.spec.name,

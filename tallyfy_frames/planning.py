@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from tallyfy_frames.api import forecast
+from tallyfy_frames.api.forecast import forecast
 from tallyfy_frames.api.steps import Ask
 from tallyfy_frames.api.transport import Client
 from tallyfy_frames.errors import NotFound
 from tallyfy_frames.pipeline import Job
-from tallyfy_frames.reading import Reading, readings
+from tallyfy_frames.reading import Reading, check_arguments, readings
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
 from tallyfy_frames.tables._table import Filters, Listing
@@ -21,57 +20,53 @@ from tallyfy_frames.tables._table import Filters, Listing
 
 @dataclass(frozen=True, slots=True)
 class PlannedList:
-    """One list, and the tables that are made of it."""
+    """One list, or one for each row of another, and the tables that are made of it."""
 
     tables: tuple[str, ...]
-    rows: int  # of the list, as the API states now
+    rows: int | None  # of the list, as the API states now; None if it does not
     requests: int
+    seconds: float  # as long as answers take what they took now
 
 
 @dataclass(frozen=True, slots=True)
 class RequestPlan:
-    """What a read takes while the organization stands still.
+    """What a read takes while the organization stands still: exactly, where no two rows share an instant, else about.
 
-    Rows of the same instant at the end of a page, and lists that move, take a few requests more; a report calls them repairs.
-    ``asked`` requests were sent to find this out. An answer took ``answer_s`` seconds then.
+    Lists that move take a few requests more; a report calls them repairs. ``asked`` requests were sent to find this out, one
+    of them for a page of each list.
     """
 
     lists: tuple[PlannedList, ...]
+    besides: int  # requests for no list: whose token it is
     asked: int
-    answer_s: float
     in_flight_max: int
     max_requests_per_minute: int | None
     throttled: bool  # whether the API refused one of them (429): then the time is a guess
 
     @property
     def requests(self) -> int:
-        """Of all lists."""
-        return sum(one.requests for one in self.lists)
+        """All of them."""
+        return self.besides + sum(one.requests for one in self.lists)
 
     @property
     def seconds(self) -> float:
-        """As long as answers take what they took now, with as many under way as are allowed, at the pace that was set."""
-        busy_s = self.requests * self.answer_s / self.in_flight_max
+        """As long as answers take what they took now, at the pace that was set. Lists are read one after the other."""
+        busy_s = sum(one.seconds for one in self.lists)
         return (
             busy_s if self.max_requests_per_minute is None else max(busy_s, 60 * self.requests / self.max_requests_per_minute)
         )
 
     def __str__(self) -> str:
         """One line for each list, and one for all."""
-        width = max((len(f"{one.rows:,}") for one in self.lists), default=1)
-        lines = [f"{one.requests:>7,} requests  {one.rows:>{width},} rows  {', '.join(one.tables)}" for one in self.lists]
-        pace = f"{1000 * self.answer_s:.0f} ms an answer, up to {self.in_flight_max} at once"
+        rows = ["?" if one.rows is None else f"{one.rows:,}" for one in self.lists]
+        width = max(map(len, rows), default=1)
+        lines = [f"{one.requests:>7,} requests  {count:>{width}} rows  {', '.join(one.tables)}"
+                 for one, count in zip(self.lists, rows, strict=True)]  # fmt: skip
+        lines += [f"{self.besides:>7,} request   to learn whose token it is"] if self.besides else []
+        pace = f"up to {self.in_flight_max} at once"
         pace += f", at most {self.max_requests_per_minute} a minute" if self.max_requests_per_minute else ""
         pace += "; the API throttles, so it may take much longer" if self.throttled else ""
-        return "\n".join([*lines, f"{self.requests:>7,} requests in all, about {_duration(self.seconds)} ({pace})"])
-
-
-@dataclass
-class _Asked:
-    """What was asked of the API to make a plan."""
-
-    client: Client
-    answers_s: list[float] = field(default_factory=list)
+        return "\n".join([*lines, f"{self.requests:>7,} requests in all, about {_duration(self.seconds)} of waiting ({pace})"])
 
 
 def plan(
@@ -83,58 +78,67 @@ def plan(
 ) -> RequestPlan:
     """What reading ``tables`` together would take: as :func:`tallyfy_frames.load_dataset` or, ``whole``, a snapshot reads them.
 
-    Asks each list for one page. ``filters`` are those of runs. Raises what a load raises.
+    Asks each list for one page (for ``template_steps`` each template has a list). ``filters`` are those of runs. Raises what a
+    load raises.
     """
+    check_arguments(settings, "raise", None, None, whole=whole)
     settings = settings or Settings.from_env()
     wanted = readings(tables, filters, whole=whole)
     with Client(settings) as client:
-        asked = _Asked(client)
-        lists = tuple(_planned(reading, settings, asked) for reading in wanted)
+        lists = tuple(_planned(reading, settings, client) for reading in wanted)
         return RequestPlan(
             lists=lists,
+            besides=int(whole),
             asked=client.traffic.requests,
-            answer_s=statistics.median(asked.answers_s) if asked.answers_s else 0.0,
             in_flight_max=settings.in_flight_max,
             max_requests_per_minute=settings.max_requests_per_minute,
             throttled=client.traffic.throttled > 0,
         )
 
 
-def _planned(reading: Reading, settings: Settings, asked: _Asked) -> PlannedList:
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """One listing: its rows as stated, what it takes, and how long an answer took."""
+
+    rows: int | None
+    requests: int
+    seconds: float
+
+
+def _planned(reading: Reading, settings: Settings, client: Client) -> PlannedList:
     job = Job(reading.spec, reading.filters, settings, LoadReport(), reading.makes)
-    names = tuple(table.name for table in reading.makes)
     listings = reading.filters.listings()
+    again: list[_Listed] = []
     if reading.spec.each is not None:
-        sent = asked.client.traffic.requests
-        keys = [*job.each(asked.client)]
-        found = asked.client.traffic.requests - sent  # as many as it will take again
-        each = [_forecast(job, replace(listing, each=key), asked) for key in keys for listing in listings]
-        return PlannedList(names, sum(rows for rows, _ in each), found + sum(requests for _, requests in each))
-    each = [_forecast(job, listing, asked) for listing in listings]
-    rows = sum(rows for rows, _ in each)
-    requests = sum(requests for _, requests in each)
-    if len(listings) > 1 and not reading.filters.disjoint:  # sizes are asked for, and all but the longest are read again
-        requests += len(listings) + sum(sorted(requests for _, requests in each)[:-1])
-    return PlannedList(names, rows, requests)
+        began_s, sent = time.monotonic(), client.traffic.requests
+        keys = [*job.each(client)]
+        found = client.traffic.requests - sent  # as many as it will take again
+        again.append(_Listed(0, found, time.monotonic() - began_s))
+        listings = tuple(replace(listing, each=key) for key in keys for listing in listings)
+    each = [_forecast(job, listing, client) for listing in listings]
+    if reading.spec.each is None and len(listings) > 1 and not reading.filters.disjoint:
+        again += sorted(each, key=lambda one: one.rows or 0)[:-1]  # all but the longest are read again
+        answers_s = [one.seconds / max(1, one.requests) for one in each]
+        again += [_Listed(0, 1, answer_s) for answer_s in answers_s]  # and their sizes are asked for
+    rows = None if any(one.rows is None for one in each) else sum(one.rows or 0 for one in each)
+    names = tuple(table.name for table in reading.makes)
+    return PlannedList(names, rows, sum(one.requests for one in (*each, *again)), sum(one.seconds for one in (*each, *again)))
 
 
-def _forecast(job: Job, listing: Listing, asked: _Asked) -> tuple[int, int]:
-    """Rows of a listing, and requests that reading it takes."""
+def _forecast(job: Job, listing: Listing, client: Client) -> _Listed:
+    """Rows of a listing, and what reading it takes."""
     began_s, size = time.monotonic(), job.settings.page_size
     try:
-        answer, _ = job.fetch(asked.client, "plan", listing, Ask(1, 1, size, job.spec.order))
+        answer, _ = job.fetch(client, "plan", listing, Ask(1, 1, size, job.spec.order))
     except NotFound:
         if listing.each is None:
             raise
-        return 0, 1
-    asked.answers_s.append(time.monotonic() - began_s)
+        return _Listed(0, 1, time.monotonic() - began_s)
+    answer_s = time.monotonic() - began_s
     rows = max(len(answer.keys), answer.total or 0)
-    served = answer.per_page or (len(answer.keys) if len(answer.keys) < rows else size)
-    moments = [moment for moment in answer.moments if moment is not None]
-    heeded = moments == sorted(moments)
-    return rows, forecast.requests(
-        job.plan(), rows, served=min(size, served), heeded=heeded, in_flight_max=job.settings.in_flight_max
-    )
+    served = min(size, answer.per_page or (len(answer.keys) if len(answer.keys) < rows else size))
+    found = forecast(job.plan(), rows, served=served, sample=answer.moments, in_flight_max=job.settings.in_flight_max)
+    return _Listed(rows if answer.total is not None or not answer.keys else None, found.requests, found.rounds * answer_s)
 
 
 def _duration(seconds: float) -> str:

@@ -191,6 +191,8 @@ def _job(  # noqa: PLR0913 - as load
         raise FilterError(f"sort={sort!r} is an order of {spec.name}", hint=f"sort {made.name} once they are loaded")
     if privacy != "keep" and sort is not None and spec.personal(sort.removeprefix("-")):
         raise FilterError(f"sort={sort!r} is by personal data, which privacy={privacy!r} takes away")
+    if reveal and privacy != "keep":
+        raise UsageError("reveal shows what privacy hides", hint="leave out one of them")
     if not isinstance(reveal, Collection) or isinstance(reveal, str):
         raise UsageError("reveal must be a list of columns", hint="reveal=['link']")
     secret = [column.name for column in made.columns if column.reads == "secret"]
@@ -227,11 +229,12 @@ def readings(names: Collection[str], filters: Filters | Mapping[str, Any] | None
     for name in names:
         made = tables.get(name)
         lists.setdefault(tables.listed(made).name, []).append(made)
-    if filters and FILTERED not in lists:
+    if (filters.given() if isinstance(filters, Filters) else filters) and FILTERED not in lists:
         raise UsageError(f"filters are those of {FILTERED}, which none of the tables comes from")
     found = []
     for name, makes in lists.items():
         spec = tables.get(name)
+        makes.sort(key=lambda table: table.part is not None)  # the list's own rows first, then what stands inside them
         asked = {} if filters is None or name != FILTERED else filters
         if isinstance(asked, spec.filters):
             asked = asked.given()

@@ -49,7 +49,7 @@ class LoadReport:
     rows_quarantined: int = 0
     unknown_keys: dict[str, int] = field(default_factory=dict)  # by path: rows that had them
     totals_stated: list[int] = field(default_factory=list)
-    rows_cut_off: dict[str, int] = field(default_factory=dict)  # by table: rows that state more parts than came with them
+    rows_cut_off: dict[str, int] = field(default_factory=dict)  # by what they include: rows that state more than came
     lists_gone: int = 0  # where each row of another table has a list: those that the API has none for any more
     proof: str | None = None
     started_at: datetime | None = None

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, repeat
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -16,7 +16,7 @@ from tallyfy_frames.errors import FilterError
 from tallyfy_frames.frames.cells import Cells
 from tallyfy_frames.frames.decode import decode
 from tallyfy_frames.frames.flatten import flatten
-from tallyfy_frames.frames.parts import make
+from tallyfy_frames.frames.parts import count, make
 from tallyfy_frames.frames.privacy import Privacy
 from tallyfy_frames.frames.validate import Breach, Checked, OnInvalid, key_text, validate
 from tallyfy_frames.landing import Batch, Inside, Landing
@@ -43,7 +43,7 @@ class Shaping:
     nulled: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
     set_aside: list[tuple[str, str | None, list[str], str]] = field(default_factory=list)
-    cut_off: Counter[str] = field(default_factory=Counter)  # by table: rows that state more parts than came with them
+    cut_off: Counter[str] = field(default_factory=Counter)  # by key: rows that state more records than came under it
 
     def __post_init__(self) -> None:
         """Which columns each table has, and what of the list's rows the parts are made of."""
@@ -55,6 +55,7 @@ class Shaping:
         self.wire = self.columns[self.spec.name]
         if self.included:
             self.wire = (*self.wire, *self.included)
+        self.stated = {key: column for table in self.parts if table.part for key, column in table.part.stated.items()}
 
     def asked(self, listing: Listing) -> Listing:
         """The listing with all that the parts are made of."""
@@ -77,26 +78,28 @@ class Shaping:
                 elif column.reads == "place":
                     own.columns[column.name] = [place for count in counts for place in range(1, count + 1)]
             inside[table.name] = Inside(self.privacy.applied(own, table.columns), counts)
-        return Landing(stated, received_at, self.privacy.applied(cells, self.spec.columns), inside)
+        held = {key: count(found[key]) for key in self.stated}
+        return Landing(stated, received_at, self.privacy.applied(cells, self.spec.columns), inside, held)
 
     def shape(self, batch: Batch, listing: Listing) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Rows as they came → a valid frame of each table that has any."""
+        """Rows as they came → a valid frame of each table that has any; what belongs to a row set aside goes with it."""
         if not batch.height:
             return
         frame, cells, faults = self.flat(batch, self.spec)
         self.check_heeded(frame, listing)
         self.rows += frame.height
-        left_out: list[Any] = []  # what stands inside a row goes where that goes
+        for key, total in self.stated.items():
+            held = [*chain.from_iterable(landing.held[key] for landing in batch.landings)]
+            self.cut_off[key] += int((frame[total] > pl.Series(held, dtype=pl.Int64)).sum())
+        flat = {table.name: (frame, cells, faults) if table is self.spec else self.flat(batch, table) for table in self.makes}
+        checked = {table.name: self.checked(table, *flat[table.name]) for table in self.makes}
+        apart = {name: flat[name][0][[*one.set_aside]] for name, one in checked.items() if one.set_aside}
         for table in self.makes:
-            if table is self.spec:
-                checked = self.checked(table, frame, cells, faults)
-                left_out = frame[self.spec.key[0]].gather([*checked.set_aside]).to_list()
-                valid = checked.frame
-            else:
-                self.cut_off[table.name] += _cut_off(frame, table, batch)
-                valid = self.checked(table, *self.flat(batch, table)).frame
-                if left_out:
-                    valid = valid.filter(~pl.col(*_parent(table)).is_in(left_out))
+            valid = checked[table.name].frame
+            for column in table.columns:
+                home, _, key = (column.refers or "").partition(".")
+                if home in apart and home != table.name and not column.nullable:
+                    valid = valid.filter(~pl.col(column.name).is_in(apart[home][key].drop_nulls().to_list()))
             if valid.height:
                 yield table.name, valid
 
@@ -144,21 +147,8 @@ class Shaping:
         return pl.DataFrame(self.set_aside, schema=QUARANTINE_SCHEMA, orient="row")
 
 
-def _cut_off(frame: pl.DataFrame, table: Table, batch: Batch) -> int:
-    """How many of these rows state more parts than came with them."""
-    if table.part is None or table.part.stated is None:
-        return 0
-    counts = chain.from_iterable(landing.inside[table.name].counts for landing in batch.landings)
-    return int((frame[table.part.stated] > pl.Series([*counts], dtype=pl.Int64)).sum())
-
-
-def _parent(table: Table) -> list[str]:
-    """The column that names the row which rows of this table stand inside."""
-    return [column.name for column in table.columns if column.reads == "parent"]
-
-
 def _shown(columns: tuple[Column, ...], reveal: Collection[str]) -> tuple[Column, ...]:
     """The columns, those to be revealed as the text they are; the very same ones where there are none."""
     if not reveal:
         return columns
-    return tuple(replace(one, reads="text") if one.name in reveal else one for one in columns)
+    return tuple(replace(one, reads="revealed") if one.name in reveal else one for one in columns)

@@ -2,30 +2,70 @@
 
 from __future__ import annotations
 
-from tallyfy_frames.api.flight import fly
+from collections import deque
+from collections.abc import Sequence
+from itertools import cycle, groupby
+from typing import NamedTuple
+
+from tallyfy_frames.api.flight import IN_FLIGHT_FIRST
 from tallyfy_frames.api.steps import Answer, Ask, Plan
 from tallyfy_frames.api.walk import Walk
+from tallyfy_frames.errors import IncompleteRead
 
 
-def requests(plan: Plan, rows: int, *, served: int, heeded: bool = True, in_flight_max: int = 1) -> int:
-    """Requests for a list of ``rows``, no two of one instant, of which an answer shows ``served`` at most.
+class Forecast(NamedTuple):
+    """What a walk takes: requests, and how many answers it must wait for, one after the other."""
 
-    ``heeded``: whether the API honours the order that the walk asks for.
+    requests: int
+    rounds: int
+
+
+def forecast(plan: Plan, rows: int, *, served: int, sample: Sequence[float | None], in_flight_max: int) -> Forecast:
+    """For a list of ``rows``, of which an answer shows ``served`` at most.
+
+    ``sample`` has the times of creation of one of its pages, as they came when the walk's order was asked for: so often do rows
+    share an instant in the whole list, and if they came in another order, they will again.
     """
-    asked = 0
+    moments = _moments(rows, sample)
+    rising = [made for made in sample if made is not None]
+    walk, waiting = Walk(plan), deque[tuple[Ask, int]]()
+    asked = now = 0
+    allowed, clean = min(IN_FLIGHT_FIRST, in_flight_max), 0  # as `flight.py` lets them go
+    try:
+        while True:
+            while len(waiting) < allowed and (ask := walk.next()) is not None:
+                waiting.append((ask, now + 1))
+                asked += 1
+            if not waiting or walk.proof is not None:
+                return Forecast(asked, now)
+            ask, landed = waiting.popleft()
+            now, clean = max(now, landed), clean + 1
+            falling = rising != sorted(rising) or (plan.order is not None and ask.sort == f"-{plan.order}")
+            walk.take(ask, _answer(ask, moments, min(ask.per_page, served), falling=falling))
+            if clean >= allowed:
+                allowed, clean = min(in_flight_max, 2 * allowed), 0
+    except IncompleteRead:  # it cannot be shown to be complete even while it stands still: this is what trying takes
+        return Forecast(asked, now)
 
-    def fetch(ask: Ask) -> tuple[Answer, None]:
-        nonlocal asked
-        asked += 1
-        size = min(ask.per_page, served)
-        first, last = (ask.page - 1) * size, min(ask.page * size, rows)
-        places = range(first, max(first, last))
-        if not heeded or (plan.order is not None and ask.sort == f"-{plan.order}"):
-            places = range(rows - 1 - places.start, rows - 1 - places.stop, -1)
-        keys = [place.to_bytes(16) for place in places]
-        moments = [None if plan.order is None else float(place) for place in places]
-        return Answer(keys, moments, rows, size), None
 
-    for _ in fly(Walk(plan), fetch, in_flight_max=in_flight_max, troubles=lambda: 0):
-        pass
-    return asked
+def _moments(rows: int, sample: Sequence[float | None]) -> Sequence[float | None]:
+    """When each row of the list was created: as many at the same instant as in the sample, in turn."""
+    if None in sample or not sample:
+        return [float(place) for place in range(rows)] if None not in sample else [None] * rows
+    together = [len([*group]) for _, group in groupby(sample)]
+    together = together[1:-1] or together  # the first and the last may have been cut
+    moments: list[float | None] = []
+    for instant, size in enumerate(cycle(together)):
+        if len(moments) >= rows:
+            break
+        moments += [float(instant)] * size
+    return moments[:rows]
+
+
+def _answer(ask: Ask, moments: Sequence[float | None], size: int, *, falling: bool) -> Answer:
+    """A page of that list."""
+    rows = len(moments)
+    places = range(min((ask.page - 1) * size, rows), min(ask.page * size, rows))
+    if falling:
+        places = range(rows - 1 - places.start, rows - 1 - places.stop, -1)
+    return Answer([place.to_bytes(16) for place in places], [moments[place] for place in places], rows, size)

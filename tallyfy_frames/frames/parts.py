@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -47,16 +47,26 @@ def make(part: Part, found: Mapping[str, Sequence[Any]]) -> tuple[Sequence[Row],
     return rows, counts
 
 
+def count(values: Sequence[Any]) -> list[int]:
+    """How many records each row includes."""
+    texts = listed(values)
+    return [len(_records(read(value))) for value in values] if texts is None else texts[1]
+
+
 def _records(value: Any) -> list[Any]:
     """The records of an include, whatever they are wrapped in."""
-    if isinstance(value, dict) and value.keys() <= {"data", "meta"}:
-        value = value.get("data")
+    value = _inside(value)
     if value in NOTHING:
         return []
     if isinstance(value, dict):
         listed = items_of(value)
         return [value] if listed is None else listed
     return value if isinstance(value, list) else [value]
+
+
+def _inside(value: Any) -> Any:
+    """What a wrapper holds."""
+    return value.get("data") if isinstance(value, dict) and value.keys() <= {"data", "meta"} else value
 
 
 def _objects(value: Any) -> list[Row]:
@@ -71,12 +81,11 @@ def _json(value: Any) -> Iterator[Row]:
 def _owners(tasks: Any) -> Iterator[Row]:
     """Everyone that a task is assigned to: users by id or as objects, groups by id, guests by address."""
     for task in _objects(tasks):
-        owners = task.get("owners")
+        owners = _inside(task.get("owners"))
         for kind, key in (("user", "users"), ("guest", "guests"), ("group", "groups")):
             for one in _records(owners.get(key)) if isinstance(owners, dict) else ():
                 if one not in (*NOTHING, 0, "0"):
-                    guest = one.get("email", one.get("id")) if kind == "guest" and isinstance(one, dict) else one
-                    yield {"task_id": task.get("id"), "kind": kind, kind: guest}
+                    yield {"task_id": task.get("id"), "kind": kind, kind: one}
 
 
 def _kickoff_answers(prerun: Any, definitions: Any) -> Iterator[Row]:
@@ -84,24 +93,27 @@ def _kickoff_answers(prerun: Any, definitions: Any) -> Iterator[Row]:
     answers = prerun if isinstance(prerun, dict) else {}
     fields = {_key(field): field for field in (*_objects(definitions), *([] if answers else _objects(prerun)))}
     for key, field in fields.items():
-        yield _answer(key, field, answers.get(key, _own(field)))
+        answer = answers.get(key)
+        yield _answer(key, field, _own(field) if answer in NOTHING else answer)
     for key in answers.keys() - fields.keys():
         yield _answer(key, {}, answers[key])
 
 
 def _task_answers(fields: Any, tasks: Any) -> Iterator[Row]:
     """Answers of the tasks' forms. A field holds its own, or its task does; of a deleted field the task alone knows."""
+    found = _objects(tasks)
     answers = {
-        (task.get("id"), key): (task, answer)
-        for task in _objects(tasks)
+        (_key(task), key): (task, answer)
+        for task in found
         if isinstance(task.get("taskdata"), dict)
         for key, answer in task["taskdata"].items()
     }
-    homes = {key: task_id for task_id, key in answers}  # for a field that does not say which task it is in
+    # For a field that does not say which task it is in: the one that has its answer, or is made of its step.
+    homes = {key: task_id for task_id, key in answers} | {_key(task, "step_id"): _key(task) for task in found}
     seen = set()
     for field in _objects(fields):
         key = _key(field)
-        place = (field.get("task_id") or homes.get(key), key)
+        place = (_key(field, "task_id") or homes.get(key) or homes.get(_key(field, "step_id")), key)
         if place not in seen:
             seen.add(place)
             own = _own(field)
@@ -112,8 +124,10 @@ def _task_answers(fields: Any, tasks: Any) -> Iterator[Row]:
             yield {**_answer(place[1], {}, answer), "task_id": place[0], "step_id": task.get("step_id")}
 
 
-def _key(field: Row) -> Any:
-    return field.get("id")
+def _key(record: Row, name: str = "id") -> str | int | None:
+    """An id that can be looked up, whatever was sent for one."""
+    value = record.get(name)
+    return value if isinstance(value, str | int | None) else _written(value)
 
 
 def _own(field: Row) -> Any:
@@ -131,6 +145,10 @@ def _answer(key: Any, field: Row, given: Any) -> Row:
     row["json"] = given
     kind = str(field.get("field_type"))
     value = given.get("value", given) if kind == "email" and isinstance(given, dict) else given  # a bad write, once stored
+    if kind in {"radio", "dropdown"} and type(value) is int and value:  # an option that is called 1
+        value = str(value)
+    if value in NOTHING and not isinstance(value, bool | int | float):
+        return row
     if isinstance(value, msgspec.Raw):  # more digits than a double holds
         row["value"], row["number"] = bytes(value).decode(), _number(float(bytes(value)))
     elif isinstance(value, bool | int | float):
@@ -157,7 +175,7 @@ def _chosen(value: Any, kind: str) -> Row:
     """Of options those that are selected, of people their ids, of files their names."""
     if isinstance(value, dict) and value.keys() & {"users", "guests", "groups"}:
         people = {name: _records(value.get(name)) for name in ("users", "guests", "groups")}
-        everyone = [_plain(one) for some in people.values() for one in some]
+        everyone = [_plain(one, "email" if name == "guests" else "id") for name, some in people.items() for one in some]
         return {**people, "items": everyone, "value": ", ".join(everyone) or None}
     entries = items_of(value) if isinstance(value, dict) and "text" not in value else value
     entries = [value] if entries is None or isinstance(entries, dict) else entries
@@ -191,10 +209,10 @@ def _written(value: Any) -> str | None:
         return None
 
 
-def _plain(value: Any) -> str:
-    """One thing of a list as text: of an object its name or id."""
+def _plain(value: Any, *keys: str) -> str:
+    """One thing of a list as text: of an object what the first of these keys has, or any that tells it."""
     if isinstance(value, dict):
-        value = next((value[key] for key in ("email", "id", "text", "name") if value.get(key) is not None), None)
+        value = next((value[key] for key in (*keys, "id", "text", "name", "email") if value.get(key) is not None), None)
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -202,8 +220,8 @@ def _is_instant(text: str) -> bool:
     if not re.fullmatch(INSTANT, text):
         return False
     try:
-        return datetime.fromisoformat(text).year > 1
-    except ValueError:
+        return datetime.fromisoformat(text.strip()).astimezone(UTC).year > 1
+    except (ValueError, OverflowError):  # a zone can push an instant out of the calendar
         return False
 
 

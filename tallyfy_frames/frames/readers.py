@@ -29,6 +29,7 @@ NO_VALUE: Final = frozenset({"", "nan"})  # words for "nothing" where a number, 
 ZERO_DATE: Final = re.compile(r"(-0001|0000)-\d\d-\d\d.*")  # MySQL's zero date, and what PHP's Carbon makes of it
 INTEGER: Final = re.compile(r"[+-]?\d{1,19}")
 FLOAT: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
+ADDRESS: Final = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")
 ARRAY_KEY: Final = re.compile(r"[0-9]{1,9}")
 FLAGS: Final[Mapping[object, bool]] = {"1": True, "true": True, "0": False, "false": False}
 
@@ -192,10 +193,16 @@ def _json_list(value: Any) -> tuple[str, bool]:
         raise Unreadable("nested too deeply") from None
 
 
-def _email(value: Any) -> tuple[str | None, bool]:
-    """The address of a person, or no address."""
-    found = value.get("email") if isinstance(value, dict) else value
-    return (found or None, False) if isinstance(found, str | None) else _text(found)
+def _guest(value: Any) -> tuple[str | None, bool]:
+    """The address of a guest, or of any person, who may be an object; its id where there is no address."""
+    if isinstance(value, dict) and ("email" in value or not value.keys() & {"id", "user_id", "group_id"}):
+        return value.get("email") or None, True
+    return _id(value)
+
+
+def _revealed(value: Any) -> tuple[str, bool]:
+    """A secret that is wanted all the same: text, or JSON."""
+    return (value if isinstance(value, str) else msgspec.json.encode(value).decode()), False
 
 
 def _only(read: Callable[[Any], tuple[Any, bool]]) -> Callable[[Any], tuple[Any, bool]]:
@@ -205,6 +212,8 @@ def _only(read: Callable[[Any], tuple[Any, bool]]) -> Callable[[Any], tuple[Any,
         if not isinstance(value, list):
             return read(value)
         items = [item for item in value if item is not None]
+        if len(items) > 1 and read is _text:  # normally one, says the documentation
+            return _json_list(items)
         if len(items) > 1:
             raise Unreadable("a list of several, where one is due")
         return read(items[0]) if items else (None, False)
@@ -219,10 +228,12 @@ def _class_name(value: Any) -> tuple[str | None, bool]:
 
 
 def _loose(value: Any) -> tuple[str | None, bool]:
-    """Text as it is, also in a list of one; anything else as JSON."""
+    """Text as it is, also in a list of one, unless it is an address, which may let anyone in; anything else as JSON."""
     if isinstance(value, list) and len(value) <= 1:
         value = value[0] if value else None
-    return (value, False) if isinstance(value, str | None) else _json_list(value)
+    if isinstance(value, str):
+        return (MASK if ADDRESS.match(value) else value), False
+    return (None, False) if value is None else _json_list(value)
 
 
 def _mask(value: Any) -> tuple[str | None, bool]:
@@ -241,7 +252,8 @@ READERS: Final[Mapping[Reads, Callable[[Any], tuple[Any, bool]]]] = {
     "user_ids": _listed(_user_id),
     "ids": _listed(_id),
     "texts": _listed(_text),
-    "emails": _listed(_email),
+    "guest": _guest,
+    "guests": _listed(_guest),
     "json": _json,
     "json_list": _json_list,
     "secret": _mask,
@@ -249,4 +261,5 @@ READERS: Final[Mapping[Reads, Callable[[Any], tuple[Any, bool]]]] = {
     "only_user_id": _only(_user_id),
     "class_name": _only(_class_name),
     "loose": _loose,
+    "revealed": _revealed,
 }

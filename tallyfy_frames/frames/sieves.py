@@ -167,14 +167,16 @@ SIEVES: Final[Mapping[Reads, tuple[frozenset[type], Sift | None]]] = {
     "user_ids": (frozenset({list, _NONE}), _listed(int, range(1, INT64_MAX + 1).__contains__)),
     "ids": (frozenset({list, _NONE}), _listed(str, bool)),
     "texts": (frozenset({list, _NONE}), _listed(str, lambda _: True)),
-    "emails": (frozenset({_NONE}), None),
+    "guest": (frozenset({str, _NONE}), _ids),
+    "guests": (frozenset({list, _NONE}), _listed(str, bool)),
+    "revealed": (frozenset({str, _NONE}), None),
     "json": (JSON_TYPES, _written),  # a list may be PHP's empty object
     "json_list": (JSON_TYPES | {list}, _written),
     "secret": (frozenset({_NONE}), None),
     "only_text": (frozenset({_NONE}), None),
     "only_user_id": (frozenset({_NONE}), None),
     "class_name": (frozenset({_NONE}), None),
-    "loose": (frozenset({str, _NONE}), None),
+    "loose": (frozenset({_NONE}), None),
 }
 
 # The same as types, for one look at whole rows: what is of such a type, its reader would not change. Narrower than a sieve;
@@ -192,6 +194,8 @@ HELD: Final[Mapping[Reads, Any]] = {
     "user_ids": list[_User] | None,
     "ids": list[_Id] | None,
     "texts": list[str] | None,
+    "guest": _Id | None,
+    "guests": list[_Id] | None,
 }
 # And for one look at a column. Integers become floats before they are compared: the last one that fits is left to the sieve.
 _Float: TypeAlias = Annotated[float, msgspec.Meta(gt=-EXACT_FLOAT, lt=EXACT_FLOAT)]

@@ -34,9 +34,10 @@ def waiting(tasks: pl.DataFrame, *, calendar: Calendar | None = None) -> pl.Data
         ("created_at", "started_at", "completed_at", "archived_at"),
     )
     begun = pl.col("could_begin_at")
-    completed = pl.when(pl.col("status").ne_missing(SKIPPED)).then(pl.col("completed_at"))
+    done_at = pl.when(pl.col("status").ne_missing(SKIPPED)).then(pl.col("completed_at"))
+    completed = pl.col("done_at")
     previous = pl.when(pl.col("run_id").is_not_null()).then(
-        pl.col("completed_at").shift(1).over("run_id", order_by=["completed_at", "position", "task_id"])
+        completed.shift(1).over("run_id", order_by=["done_at", "position", "task_id"])
     )
     return (
         given.filter(pl.col("status").ne_missing(HIDDEN))
@@ -53,6 +54,7 @@ def waiting(tasks: pl.DataFrame, *, calendar: Calendar | None = None) -> pl.Data
             "completed_at",
             "archived_at",
         )
+        .with_columns(done_at.alias("done_at"))
         .with_columns(previous.alias("previous"))
         .with_columns(
             *hours(begun, completed, calendar, "waited_h", "waited_working_h"),
@@ -64,7 +66,7 @@ def waiting(tasks: pl.DataFrame, *, calendar: Calendar | None = None) -> pl.Data
                 "since_previous_working_h",
             ),
         )
-        .drop("previous")
+        .drop("previous", "done_at")
     )
 
 

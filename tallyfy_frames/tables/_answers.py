@@ -55,7 +55,7 @@ class Answer(Rows):
     guests: pl.List = column(
         "guests",
         about="Guests' addresses, where people are picked",
-        reads="ids",
+        reads="guests",
         inner=pl.String(),
         personal=True,
         refers="guests.email",

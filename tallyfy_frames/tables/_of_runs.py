@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from tallyfy_frames.tables._table import Rows, column
+
+TASKS_STATED: Final = {"tasks": "progress_total"}  # visible ones, as includes have them
 
 
 class OfRun(Rows):

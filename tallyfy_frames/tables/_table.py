@@ -21,8 +21,8 @@ from tallyfy_frames.errors import FilterError
 ColumnClass: TypeAlias = Literal["data", "volatile", "provenance"]
 # How a JSON value is read; `frames/readers.py` has one reader for each.
 Reads: TypeAlias = Literal[
-    "text", "id", "int", "user_id", "float", "bool", "instant", "user_ids", "ids", "texts", "emails",
-    "json", "json_list", "secret",
+    "text", "id", "int", "user_id", "float", "bool", "instant", "user_ids", "ids", "texts", "guest", "guests",
+    "json", "json_list", "secret", "revealed",
     "only_text", "only_user_id", "class_name", "loose",  # in a list of one; a PHP class by its own name; text or else JSON
     "included",  # as it came, for `frames/parts.py`
     "stated", "parent", "place",  # not in the row itself: what its page says, the key of the row that holds it, its place there
@@ -206,7 +206,7 @@ class Filters:
     aliases: ClassVar[Mapping[str, str]] = {}  # other names the API takes for the same thing
     sorts: ClassVar[tuple[str, ...]] = ()
     snapshot_defaults: ClassVar[Mapping[str, Any]] = {}  # what a snapshot sets where the caller does not
-    disjoint: ClassVar[bool] = False  # a row of one of its listings is never in another, whatever happens to it
+    disjoint: ClassVar[bool] = False  # a row never moves from one of its listings to another
 
     @classmethod
     def parse(cls, given: Filters | Mapping[str, Any] | None) -> Self:
@@ -336,7 +336,7 @@ class Part:
     made: Made = "items"
     includes: tuple[str, ...] = ()  # words of ``with`` that make them come
     params: Mapping[str, Value] = field(default_factory=dict)  # what must be asked for besides
-    stated: str | None = None  # the column of that table which says how many there are
+    stated: Mapping[str, str] = field(default_factory=dict)  # by key: the column of that table which says how many there are
 
 
 @dataclass(frozen=True, kw_only=True)

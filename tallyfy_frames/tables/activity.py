@@ -30,7 +30,7 @@ VERBS: Final = (
 class ActivityFilters(Filters):
     """Which entries: the API's own parameters. Days are ``YYYY-MM-DD``, both included."""
 
-    disjoint: ClassVar[bool] = True  # an entry never changes
+    disjoint: ClassVar[bool] = True  # an entry never changes, so it never leaves its list
 
     created_after: str | None = parameter("on this day or later")
     created_before: str | None = parameter("on this day or earlier")
@@ -59,14 +59,16 @@ class ActivityFilters(Filters):
             raise FilterError(f"created_after={self.created_after} is later than created_before={self.created_before}")
 
     def listings(self) -> tuple[Listing, ...]:
-        """Days that are over, and the last ones: the feed grows while it is read, and a list that does cannot be counted."""
+        """Days that are over, and the last ones: the feed grows while it is read, and a list that does cannot be counted.
+
+        Both have the day between them, lest it be in neither.
+        """
         params = self.given()
         signs = {} if self.verb is None else {"verb": pl.col("verb").ne(self.verb)}
-        last_over = f"{datetime.now(UTC) - OVER:%Y-%m-%d}"
-        first_open = f"{datetime.now(UTC) - OVER + timedelta(days=1):%Y-%m-%d}"
-        if (self.created_before or "9999") <= last_over or (self.created_after or "") >= first_open:
+        day = f"{datetime.now(UTC) - OVER:%Y-%m-%d}"
+        if (self.created_before or "9999") <= day or (self.created_after or "") >= day:
             return (Listing(params, signs),)
-        return Listing({**params, "created_before": last_over}, signs), Listing({**params, "created_after": first_open}, signs)
+        return Listing({**params, "created_before": day}, signs), Listing({**params, "created_after": day}, signs)
 
 
 def _is_day(text: str) -> bool:
@@ -92,7 +94,7 @@ class Activity(Rows):
     )
     actor: pl.String = column("actor", about="Who did it: JSON list, secrets masked", reads="json_list", personal=True)
     actor_emails: pl.List = column(
-        "actor", about="E-mail addresses of those who did it, guests too", reads="emails", inner=pl.String(), personal=True
+        "actor", about="E-mail addresses of those who did it, guests too", reads="guests", inner=pl.String(), personal=True
     )
     auditable_type: pl.String = column(
         "auditable_type", about="What it happened to: of a PHP class its own name", reads="class_name",

@@ -26,7 +26,12 @@ class Groups(Rows):
     logo: pl.String = column("logo", about="Masked: there is a picture, and its address opens it", reads="secret")
     members: pl.List = column("members", about="User ids of its members", reads="user_ids", inner=pl.Int64())
     guests: pl.List = column(
-        "guests", about="E-mail addresses of its guests", reads="ids", inner=pl.String(), personal=True, refers="guests.email"
+        "guests",
+        about="E-mail addresses of its guests",
+        reads="guests",
+        inner=pl.String(),
+        personal=True,
+        refers="guests.email",
     )
     created_at: Annotated[pl.Datetime, "us", "UTC"] = column("created_at", about="When it was made")
     last_updated: Annotated[pl.Datetime, "us", "UTC"] = column("last_updated", "updated_at", about="Last change")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import polars as pl
 
 from tallyfy_frames.tables._answers import Answer, Field
-from tallyfy_frames.tables._of_runs import OfRun
+from tallyfy_frames.tables._of_runs import TASKS_STATED, OfRun
 from tallyfy_frames.tables._table import Part, Table, column
 from tallyfy_frames.tables.runs import RunFilters
 
@@ -44,6 +44,7 @@ RUN_FORM_VALUES = Table(
         made="task_answers",
         includes=("form_fields", "tasks"),
         params={"form_fields_values": True},
+        stated=TASKS_STATED,
     ),
     glance=("run_id", "label", "field_type", "value"),
 )

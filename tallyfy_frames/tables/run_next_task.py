@@ -26,7 +26,7 @@ class RunNextTask(ListedOfRun):
     owner_guests: pl.List = column(
         "owners.guests",
         about="E-mail addresses of guests it is assigned to",
-        reads="ids",
+        reads="guests",
         inner=pl.String(),
         personal=True,
         refers="guests.email",

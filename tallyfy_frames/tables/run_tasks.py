@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from tallyfy_frames.tables._of_runs import OfRun
+from tallyfy_frames.tables._of_runs import TASKS_STATED, OfRun
 from tallyfy_frames.tables._table import Part, Table, column
 from tallyfy_frames.tables.runs import RunFilters
 from tallyfy_frames.tables.tasks import TASKS, Tasks
@@ -27,6 +27,6 @@ RUN_TASKS = Table(
     model=RunTasks,
     filters=RunFilters,
     rank=("run_id", "position", "id"),
-    part=Part(of="runs", keys=("tasks",), includes=("tasks",), stated="progress_total"),
+    part=Part(of="runs", keys=("tasks",), includes=("tasks",), stated=TASKS_STATED),
     glance=TASKS.glance,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from tallyfy_frames.tables._of_runs import ListedOfRun
+from tallyfy_frames.tables._of_runs import TASKS_STATED, ListedOfRun
 from tallyfy_frames.tables._table import Part, Table, column
 from tallyfy_frames.tables.runs import RunFilters
 
@@ -15,7 +15,7 @@ class TaskOwners(ListedOfRun):
     task_id: pl.String = column("task_id", about="The task", reads="id", nullable=False, refers="run_tasks.id")
     kind: pl.String = column("kind", about="Which of the three columns after this one tells", words=("user", "guest", "group"))
     user_id: pl.Int64 = column("user", about="User id", reads="user_id", ge=1)
-    guest: pl.String = column("guest", about="The guest's e-mail address", reads="id", personal=True, refers="guests.email")
+    guest: pl.String = column("guest", about="The guest's e-mail address", reads="guest", personal=True, refers="guests.email")
     group_id: pl.String = column("group", about="The group's id", reads="id", refers="groups.id")
 
 
@@ -25,6 +25,6 @@ TASK_OWNERS = Table(
     model=TaskOwners,
     filters=RunFilters,
     key=("run_id", "position"),
-    part=Part(of="runs", keys=("tasks",), made="owners", includes=("tasks",)),
+    part=Part(of="runs", keys=("tasks",), made="owners", includes=("tasks",), stated=TASKS_STATED),
     glance=("run_id", "task_id", "kind", "user_id", "guest", "group_id"),
 )

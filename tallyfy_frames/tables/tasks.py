@@ -114,7 +114,7 @@ class Tasks(Rows):
     owner_guests: pl.List = column(
         "owners.guests",
         about="E-mail addresses of guests it is assigned to",
-        reads="ids",
+        reads="guests",
         inner=pl.String(),
         personal=True,
         refers="guests.email",
@@ -137,7 +137,7 @@ class Tasks(Rows):
         "completer_guest",
         "completer_guest_id",
         about="The guest who completed it, as the API names guests",
-        reads="id",
+        reads="guest",
         personal=True,
     )
 

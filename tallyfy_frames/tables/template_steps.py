@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 import polars as pl
 
+from tallyfy_frames.errors import FilterError
 from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, one_of, parameter
 
 
@@ -28,6 +29,8 @@ class TemplateStepFilters(Filters):
         """Refuse what would choose nothing."""
         super().__post_init__()
         one_of("archived", self.archived, ("only", "include"))
+        if self.archived is not None and self.checklist_id is not None:
+            raise FilterError("archived chooses among all templates, and checklist_id names some", hint="leave out one of them")
 
     def listings(self) -> tuple[Listing, ...]:
         """One list for each template; the route has no parameters of its own."""
@@ -70,7 +73,7 @@ class TemplateSteps(Rows):
     guests: pl.List = column(
         "guests",
         about="E-mail addresses of guests it is assigned to",
-        reads="ids",
+        reads="guests",
         inner=pl.String(),
         personal=True,
         refers="guests.email",
@@ -78,8 +81,8 @@ class TemplateSteps(Rows):
     groups: pl.List = column(
         "groups", about="Ids of groups it is assigned to", reads="ids", inner=pl.String(), refers="groups.id"
     )
-    roles: pl.String = column("roles", about="Roles it is assigned to: JSON list", reads="json_list")
-    captures: pl.String = column("captures", about="Fields of its form: JSON list", reads="json_list")
+    roles: pl.String = column("roles", about="Roles it is assigned to: JSON list", reads="json_list", personal=True)
+    captures: pl.String = column("captures", about="Fields of its form: JSON list", reads="json_list", personal=True)
     custom_fields: pl.String = column(
         "custom_fields", about="The organization's own properties: JSON object", reads="json", personal=True
     )

@@ -65,9 +65,11 @@ class Templates(Rows):
         "started_processes", about="Runs launched from it, when this was read", kind="volatile", unit="runs", ge=0
     )
     steps_count: pl.Int64 = column("steps_count", about="Its steps", unit="steps", ge=0)
-    prerun: pl.String = column("prerun", about="Fields of the kick-off form: JSON list; on runs a map", reads="json_list")
-    automated_actions: pl.String = column("automated_actions", about="Its rules: JSON list", reads="json_list")
-    linked_tasks: pl.String = column("linked_tasks", about="Tasks linked to it: JSON", reads="json_list")
+    prerun: pl.String = column(
+        "prerun", about="Fields of the kick-off form: JSON list; on runs a map", reads="json_list", personal=True
+    )
+    automated_actions: pl.String = column("automated_actions", about="Its rules: JSON list", reads="json_list", personal=True)
+    linked_tasks: pl.String = column("linked_tasks", about="Tasks linked to it: JSON", reads="json_list", personal=True)
     custom_fields: pl.String = column(
         "custom_fields", about="The organization's own properties: JSON object", reads="json", personal=True
     )

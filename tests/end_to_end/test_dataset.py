@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import tallyfy_frames as tf
 from tallyfy_frames import planning, tables
 from tallyfy_frames.frames.parts import make
 from tallyfy_frames.sandbox import Sandbox, World
-from tallyfy_frames.sandbox.facts import Run
+from tallyfy_frames.sandbox.facts import START, Run
 
 Serve = Callable[..., Sandbox]
 PARTS = [name for name in tables.TABLES if tables.get(name).part is not None]
@@ -187,9 +189,7 @@ def everything() -> Any:
     """Two thousand runs with all that stands inside them and beside them, no two of one instant; and what it took."""
     world = World(1, 2000)
     for number, run in enumerate(world.runs):
-        run.created_at = run.created_at.replace(microsecond=0, second=number % 60, minute=number // 60 % 60)
-    moments = sorted({run.created_at for run in world.runs})
-    assert len(moments) > 1900
+        run.created_at = START + timedelta(minutes=number)
     with Sandbox(world) as sandbox:
         settings = settings_for(sandbox)
         plan = tf.plan(["runs", *PARTS], settings=settings)
@@ -227,8 +227,8 @@ def test_requests_equal_the_plan(everything: Any) -> None:
     (planned,) = plan.lists
     assert set(planned.tables) == {"runs", *PARTS}
     assert planned.rows == dataset.runs.height
-    assert planned.requests == report.requests - report.repairs
-    assert report.retries == 0
+    assert planned.requests == report.requests
+    assert (report.repairs, report.retries) == (0, 0)
     assert sent == sum(one.requests for one in dataset.reports.values())
     assert report.parts == {name: dataset[name].height for name in PARTS}
 
@@ -241,19 +241,24 @@ def test_each_list_takes_as_many_requests_as_were_planned(serve: Serve, name: st
     (planned,) = tf.plan([name], settings=settings, whole=True).lists
     wanted = dict(tables.get(name).filters.snapshot_defaults)
     frame = tf.load(name, wanted, settings=settings, report=report)
-    assert planned.requests == report.requests - report.repairs
+    tied = name in {"runs", "tasks"}  # as many rows share an instant as on the page that was looked at, or so
+    assert planned.requests == pytest.approx(report.requests, rel=0.15 if tied else 0, abs=3 if tied else 0)
     assert planned.rows == frame.height
 
 
 def test_a_plan_says_what_a_read_will_take(serve: Serve) -> None:
     sandbox = serve(world=World(4, 230), latency_ms=20)
+    tf.load("run_tasks", settings=settings_for(sandbox))  # it makes its world when it is asked first
+    sent = len(sandbox.requests)
     plan = tf.plan(["runs", "run_tasks", "users"], settings=settings_for(sandbox, in_flight_max=1))
-    assert plan.asked == 2
-    assert plan.seconds == pytest.approx(plan.requests * plan.answer_s)
-    assert plan.answer_s > 0.02
+    assert plan.asked == len(sandbox.requests) - sent == 2
+    assert plan.seconds > 0.02 * plan.requests, "one after the other"
     text = str(plan)
     assert re.search(r"requests +\d+ rows  runs, run_tasks\n", text)
     assert f"{plan.requests} requests in all" in text
+    began = time.monotonic()
+    tf.load_dataset(include=["run_tasks", "users"], settings=settings_for(sandbox, in_flight_max=1))
+    assert 0.5 < (time.monotonic() - began) / plan.seconds < 4
     slow = tf.plan(["users"], settings=settings_for(sandbox, max_requests_per_minute=1))
     assert slow.seconds == 120
     assert "at most 1 a minute" in str(slow)
@@ -339,8 +344,11 @@ def test_where_the_list_does_not_tell_answers_the_tasks_do(serve: Serve) -> None
 
 def test_tasks_that_the_api_cuts_off_are_told_of(serve: Serve) -> None:
     sandbox = serve(world=World(3, 50), quirks=["include-tasks-10"])
-    with pytest.warns(tf.TallyfyFramesWarning, match=r"\d+ runs state more tasks than came with them"):
-        tf.load("run_tasks", settings=settings_for(sandbox))
+    for name in ("run_tasks", "task_owners", "run_form_values"):
+        report = tf.LoadReport()
+        with pytest.warns(tf.TallyfyFramesWarning, match=r"\d+ runs state more tasks than came with them"):
+            tf.load(name, settings=settings_for(sandbox), report=report)
+        assert report.rows_cut_off["tasks"] > 0
 
 
 def test_a_dataset_is_a_mapping_with_attributes(serve: Serve) -> None:
@@ -402,3 +410,52 @@ def test_what_refers_in_a_list_is_looked_at_item_by_item(serve: Serve) -> None:
     rows = {column: rows for table, column, _, rows in data.dangling.iter_rows() if table == "runs"}
     shown = [run for run in world.runs if run.archived_at is None]
     assert rows.get("collaborators", 0) == sum(gone.id in run.collaborators for run in shown) > 0
+
+
+@pytest.mark.parametrize("filters", [EVERY, {"status": ["active", "complete"]}, {}])
+@pytest.mark.parametrize("limit", [10, 60])
+def test_the_first_rows_of_several_lists_bring_what_is_inside_them_and_no_other(
+    serve: Serve, filters: dict[str, Any], limit: int
+) -> None:
+    settings = settings_for(serve(world=World(3, 300)))
+    runs = tf.load_runs(filters, limit=limit, settings=settings)
+    tasks = tf.load("run_tasks", filters, limit=limit, settings=settings)
+    every = tf.load("run_tasks", filters, settings=settings)
+    assert runs.height == limit
+    assert set(tasks["id"]) == set(every.join(runs, left_on="run_id", right_on="id", how="semi")["id"])
+
+
+def test_what_belongs_to_a_task_that_is_set_aside_goes_with_it_whatever_the_order_of_tables(
+    serve: Serve, tmp_path: Path
+) -> None:
+    world = World(6, 40)
+    wrong = next(task for run in world.runs if run.archived_at is None for task in visible_tasks(run) if task.users)
+    sandbox = serve(world=world, plain=True)
+    body = sandbox.routes.includes.run
+
+    def spoilt(run: Run, names: Any = (), **options: Any) -> dict[str, Any]:
+        shown = body(run, names, **options)
+        tasks = [
+            task | ({"increment_id": "none"} if task["id"] == wrong.id else {})
+            for task in shown.get("tasks", {}).get("data", [])
+        ]
+        return shown | {"tasks": {"data": tasks}}
+
+    sandbox.routes.includes.run = spoilt  # type: ignore[method-assign]
+    for include in (["run_tasks", "task_owners"], ["task_owners", "run_tasks"]):
+        data = tf.load_dataset(include=include, settings=settings_for(sandbox), on_invalid="quarantine")
+        assert wrong.id not in {*data.run_tasks["id"], *data.task_owners["task_id"]}
+        assert data.reports["runs"].rows == data.runs.height
+    manifest = tf.write_snapshot(
+        tmp_path, tables=["task_owners", "run_tasks", "runs"], settings=settings_for(sandbox), on_invalid="quarantine"
+    )
+    assert wrong.id not in set(tf.read_snapshot(tmp_path, "task_owners").collect()["task_id"])
+    assert [len(entry.quarantined) for entry in manifest.tables.values()] == [0, 1, 0] or manifest.tables[
+        "run_tasks"
+    ].quarantined
+
+
+def test_steps_of_templates_that_cannot_be_read_are_not_left_out_in_silence(serve: Serve) -> None:
+    sandbox = serve(world=World(3, 10), faults=["no-id@1x2"])
+    with pytest.raises(tf.TallyfyFramesError, match=r"templates cannot be read|came back|contract"):
+        tf.load("template_steps", settings=settings_for(sandbox))

@@ -231,11 +231,12 @@ def test_the_window_of_days_is_cut_where_days_are_over_in_every_time_zone() -> N
             (one.params.get("created_after"), one.params.get("created_before")) for one in ActivityFilters(**days).listings()
         ]
 
-    assert windows() == [(None, over), (opened, None)]
-    assert windows(created_after="2020-01-01") == [("2020-01-01", over), (opened, None)]
+    assert windows() == [(None, over), (over, None)], "the day between is in both, lest it be in neither"
+    assert windows(created_after="2020-01-01") == [("2020-01-01", over), (over, None)]
     assert windows(created_before=over) == [(None, over)]
+    assert windows(created_after=over) == [(over, None)]
     assert windows(created_after=opened) == [(opened, None)]
-    assert windows(created_after=over, created_before=opened) == [(over, over), (opened, opened)]
+    assert windows(created_after="2020-01-01", created_before=opened) == [("2020-01-01", over), (over, opened)]
 
 
 @pytest.mark.parametrize(

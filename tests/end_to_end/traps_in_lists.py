@@ -105,7 +105,7 @@ def whole(name: str, world: World, page_size: int, *quirks: str) -> bool:
 @trap(
     10,
     reading_pages_until(lambda ask, answer, _: len(answer.keys) < ask.per_page),
-    patching(shaping, "_cut_off", lambda *_: 0),
+    patching(shaping, "count", lambda values: [1000] * len(values)),
 )
 def ten_rows_may_be_the_first_page(_: pytest.MonkeyPatch, __: Any) -> None:
     """Ten a page where nobody asks for more, and of steps even then: a template looks ten steps long, and a run ten tasks."""

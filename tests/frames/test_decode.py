@@ -448,3 +448,46 @@ def test_rows_that_are_text_still_are_read_as_objects_are() -> None:
 def test_the_run_that_a_task_names_itself_is_nothing_new() -> None:
     cells = decode([{"id": "a1", "run_id": "b2"}, {"id": "a2", "run_id": "b2"}], tables.get("run_tasks").columns)
     assert (cells.unknown, cells.columns["extra"]) == (Counter(), [None, None])
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("pat@example.net", ["pat@example.net"]),
+        ({"id": 12, "email": "pat@example.net"}, ["pat@example.net"]),
+        ({"email": "pat@example.net"}, ["pat@example.net"]),
+        ({"id": 12}, ["12"]),
+        ({"email": ""}, []),
+    ],
+)
+def test_a_guest_is_an_address_or_an_object_that_has_it(sent: Any, read: list[str]) -> None:
+    cells = decode([{"id": "a", "owners": {"guests": [sent]}}], tables.get("tasks").columns)
+    assert (cells.faults, cells.columns["owner_guests"]) == ([], [read])
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (["Draft"], "Draft"),
+        ("Draft", "Draft"),
+        ([], None),
+        (["a", "b"], '["a","b"]'),
+        ([True], "true"),
+        ({"link": "x"}, '{"link":"***"}'),
+        (["https://hooks.example.net/secret"], "***"),
+    ],
+)
+def test_what_was_there_before_is_text_or_json_and_no_address(sent: Any, read: str | None) -> None:
+    cells = decode([{"id": 1, "old_value": sent}], tables.get("activity").columns)
+    assert (cells.faults, cells.columns["old_value"]) == ([], [read])
+
+
+def test_scalars_of_the_feed_come_in_lists_of_one_and_now_and_then_of_several() -> None:
+    row = {"id": 1, "verb": ["created"], "description": ["one", "two"], "actor_id": [5120], "actor_type": ["App\\Models\\User"]}
+    cells = decode([row], tables.get("activity").columns)
+    assert cells.faults == []
+    assert cells.columns["verb"] == ["created"]
+    assert cells.columns["description"] == ['["one","two"]']
+    assert cells.columns["actor_id"] == [5120]
+    assert cells.columns["actor_type"] == ["User"]
+    assert decode([row | {"actor_id": [1, 2]}], tables.get("activity").columns).faults[0].column == "actor_id"

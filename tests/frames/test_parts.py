@@ -57,16 +57,18 @@ def test_owners_are_users_guests_and_groups_in_any_shape() -> None:
         {"id": "t4"},
         {"id": "t5", "owners": {"users": [0, None, ""], "guests": [{"email": "c@d.example"}], "groups": {"data": [{"id": 7}]}}},
         {"id": "t6", "owners": {"users": {"0": 1, "2": 2}, "taskUrls": [["x"]]}},
+        {"id": "t7", "owners": {"data": {"users": [7]}}},
     ]
     assert [*MAKERS["owners"]({"data": tasks})] == [
         {"task_id": "t1", "kind": "user", "user": 5120},
         {"task_id": "t1", "kind": "user", "user": {"id": 5121, "full_name": "x"}},
         {"task_id": "t1", "kind": "guest", "guest": "a@b.example"},
         {"task_id": "t1", "kind": "group", "group": "77"},
-        {"task_id": "t5", "kind": "guest", "guest": "c@d.example"},
+        {"task_id": "t5", "kind": "guest", "guest": {"email": "c@d.example"}},
         {"task_id": "t5", "kind": "group", "group": {"id": 7}},
         {"task_id": "t6", "kind": "user", "user": 1},
         {"task_id": "t6", "kind": "user", "user": 2},
+        {"task_id": "t7", "kind": "user", "user": 7},
     ]
 
 
@@ -123,6 +125,20 @@ CHOSEN = [
         ("date", "2031-02-30", {"value": "2031-02-30"}),
         ("email", "a+b@example.net", {"value": "a+b@example.net"}),
         ("email", {"value": "a@b.example"}, {"value": "a@b.example"}),
+        ("email", {"value": None}, {}),
+        ("radio", 7, {"value": "7", "items": ["7"], "options": []}),
+        ("date", "9999-12-31T23:59:59-14:00", {"value": "9999-12-31T23:59:59-14:00"}),
+        (
+            "assignees_form",
+            {"users": [{"id": 5, "email": "u@b.example"}], "guests": [{"id": 12, "email": "g@b.example"}]},
+            {
+                "value": "5, g@b.example",
+                "items": ["5", "g@b.example"],
+                "users": [{"id": 5, "email": "u@b.example"}],
+                "guests": [{"id": 12, "email": "g@b.example"}],
+                "groups": [],
+            },
+        ),
         ("file", FILES, {"value": "a.pdf, b.pdf", "items": ["a.pdf", "b.pdf"]}),
         ("table", ["one", None, 3], {"value": '["one",null,3]', "items": ["one", "", "3"]}),
         ("table", [["one"], ["two"]], {"value": '[["one"],["two"]]'}),
@@ -237,3 +253,24 @@ def test_text_that_cannot_be_read_after_all_is_an_error_of_ours(damaged: bytes) 
     assert part is not None
     with pytest.raises(DecodeError, match="not JSON"):
         decode(make(part, {"tags": [Text(msgspec.Raw(damaged), protocol.number)]})[0], tables.get("run_tags").columns)
+
+
+def test_a_kick_off_answer_that_says_nothing_does_not_hide_the_one_its_field_holds() -> None:
+    (row,) = MAKERS["kickoff_answers"]({"f": None}, [{"id": "f", "field_type": "text", "value": "Acorn"}])
+    assert row["value"] == "Acorn"
+
+
+def test_an_unanswered_field_that_names_its_step_alone_is_in_the_task_made_of_it() -> None:
+    tasks = [{"id": "t", "step_id": "s", "taskdata": []}]
+    (row,) = MAKERS["task_answers"]([{"id": "f", "step_id": "s"}], tasks)
+    assert (row["task_id"], row["step_id"]) == ("t", "s")
+
+
+@pytest.mark.parametrize("odd", [{"a": 1}, [1], True, 5])
+def test_an_id_that_is_none_is_no_crash(odd: Any) -> None:
+    assert [*MAKERS["kickoff_answers"]({}, [{"id": odd}])]
+    assert [
+        *MAKERS["task_answers"](
+            [{"id": odd, "task_id": odd, "step_id": odd}], [{"id": odd, "step_id": odd, "taskdata": {"f": 1}}]
+        )
+    ]

@@ -67,7 +67,7 @@ def test_another_key_makes_other_hashes_and_the_trace_of_a_key_is_no_key() -> No
 PEOPLE = {"email", "username", "first_name", "last_name", "full_name", "phone", "phone_1", "guests", "guest", "owner_guests",
           "completer_guest", "name", "title", "summary", "taskdata", "prerun", "value", "value_json", "json", "description",
           "actor", "last_known_ip", "custom_fields", "extra"}  # fmt: skip
-OURS = {("folders", "name"), ("groups", "name"), ("groups", "description"), ("templates", "prerun"), ("run_checklist", "prerun"),
+OURS = {("folders", "name"), ("groups", "name"), ("groups", "description"),
         ("tags", "title"), ("templates", "title"), ("templates", "summary"), ("run_tags", "title"),
         ("template_steps", "title"), ("template_steps", "summary"), ("run_checklist", "title"), ("run_checklist", "summary")}  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from tallyfy_frames import tables
 from tallyfy_frames.lake import snapshot
 from tallyfy_frames.lake.spool import HEAD, SIZES, SPOOL_NAME
 from tallyfy_frames.sandbox import Sandbox, World
+from tallyfy_frames.sandbox.lists import LISTS
 
 Serve = Callable[..., Sandbox]
 KEY = "a long random text"
@@ -200,3 +202,17 @@ def test_a_snapshot_that_keeps_more_than_the_one_before_is_refused_and_so_is_ano
     tf.write_snapshot(tmp_path, settings=other, privacy="drop")
     with pytest.raises(tf.ShrinkRefused, match="this one keeps more"):
         tf.write_snapshot(tmp_path, settings=other, privacy="hash")
+
+
+@pytest.mark.parametrize("privacy", ["drop", "hash"])
+def test_nor_what_was_read_only_to_learn_which_lists_there_are(
+    serve: Serve, tmp_path: Path, privacy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = LISTS["checklists"]
+    named = dataclasses.replace(kept, include=lambda *_: {"custom_fields": {"who": "Jane Nameson"}, "owner": "J. Nameson"})
+    monkeypatch.setitem(LISTS, "checklists", named)
+    sandbox = serve(world=World(3, 25), faults=["429-hour@6+"])
+    with pytest.raises(tf.RateLimited):
+        tf.write_snapshot(tmp_path, tables=["template_steps"], settings=settings_for(sandbox, privacy_key=KEY), privacy=privacy)
+    assert (tmp_path / SPOOL_NAME).stat().st_size > 1000
+    assert sightings(tmp_path, {"Nameson"}) == set()
