@@ -81,7 +81,8 @@ def records_of(data: bytes) -> Iterator[bytes]:
         facts, _ = HEAD.unpack_from(rest)
         name_size, size, whole = SIZES.unpack_from(facts)
         rest = rest[HEAD.size + name_size :]
-        yield codec.decompress(rest[:size], decompressed_size=whole, asbytes=True)
+        data = rest[:size]  # without a name it is a wait, and as it is
+        yield codec.decompress(data, decompressed_size=whole, asbytes=True) if name_size else data
         rest = rest[size:]
 
 
