@@ -60,10 +60,14 @@ def test_frames_are_put_in_order_piece_by_piece(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(reading, "GATHERED_ROWS", piece)
     table = tables.get("run_tasks")
     ids = [f"{number * 7 % 10:02d}" for number in range(10)]
-    rows = table.schema.to_frame().clear(10).with_columns(pl.Series("id", ids), position=pl.Series(range(10), dtype=pl.Int64))
+    rows = (
+        table.schema.to_frame()
+        .clear(10)
+        .with_columns(pl.Series("id", ids), position=pl.Series([number * 3 % 10 for number in range(10)], dtype=pl.Int64))
+    )
     frames = [rows.head(4), rows.slice(4)]
     frame = reading.in_order(table, frames)
-    assert frame.equals(rows.sort("id"))
+    assert frame.equals(rows.sort(table.rank))
     assert frame.schema == table.schema
     assert not frames
     assert reading.in_order(table, []).equals(table.schema.to_frame())

@@ -114,7 +114,7 @@ def ten_rows_may_be_the_first_page(_: pytest.MonkeyPatch, __: Any) -> None:
     ids = {task.id for run in WORLD.runs for task in visible_tasks(run)}
     long = [run for run in WORLD.runs if len(visible_tasks(run)) > 10 and run.progress is not None]
     assert long
-    for quirks, complete, told in (((), True, {}), (("include-tasks-10",), False, {"run_tasks": len(long)})):
+    for quirks, complete, told in (((), True, {}), (("include-tasks-10",), False, {"tasks": len(long)})):
         report = tf.LoadReport()
         with serving(quirks=quirks) as sandbox:
             found = tf.load("run_tasks", EVERYTHING, settings=settings_for(sandbox), report=report)

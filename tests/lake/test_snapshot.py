@@ -410,5 +410,5 @@ def test_bad_arguments_are_refused_before_anything_happens(tmp_path: Path, filte
 
 
 def test_a_snapshot_of_a_sorted_stream_is_refused(serve: Serve, tmp_path: Path) -> None:
-    with pytest.raises(tf.FilterError, match="a snapshot comes oldest first"):
+    with pytest.raises(tf.FilterError, match="read together oldest first"):
         tf.write_snapshot(tmp_path, {"sort": "name"}, settings=settings_for(serve()))
