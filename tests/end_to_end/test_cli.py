@@ -27,6 +27,8 @@ import tallyfy_frames as tf
 from tallyfy_frames import tables
 from tallyfy_frames.lake.lock import locked
 from tallyfy_frames.sandbox import Sandbox, World
+from tallyfy_frames.sinks import stream
+from tallyfy_frames.sinks.formats import Format
 from tallyfy_frames.voice import printable
 
 Serve = Callable[..., Sandbox]
@@ -70,14 +72,19 @@ def test_csv_is_the_frame(sandbox: Sandbox) -> None:
     assert [row["name"] for row in rows if row["name"].startswith("'")]
 
 
+@pytest.mark.filterwarnings("ignore::tallyfy_frames.TallyfyFramesWarning")
 def test_ndjson_keeps_the_contract(sandbox: Sandbox) -> None:
     from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415
 
     for table in tables.TABLES:
-        done = run("load", table, "--format", "ndjson", env=sandbox.environment)
+        if table in {"runs", "activity", "run_tasks"}:
+            printed = run("load", table, "--format", "ndjson", env=sandbox.environment).stdout
+        else:  # the same, without a process of its own
+            frame = tf.load(table, settings=settings_for(sandbox))
+            printed = stream.render(frame, Format.ndjson, table=tables.get(table)).decode()
         contract = json.loads(Path("schemas", f"{table}.json").read_text())
         check = Draft202012Validator(contract, format_checker=FormatChecker())
-        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        rows = [json.loads(line) for line in printed.splitlines()]
         assert rows
         for row in rows:
             check.validate(row)
