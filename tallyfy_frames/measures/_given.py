@@ -11,6 +11,7 @@ import polars as pl
 from tallyfy_frames.errors import UsageError
 from tallyfy_frames.measures.calendar import INSTANT, US_PER_HOUR, Calendar
 
+SOURCES: Final = {"runs": ("runs",), "tasks": ("tasks", "run_tasks")}  # what the measures are given → the tables that have it
 # Some runs, and many tasks, have no start of their own; they could begin when they were made.
 START: Final = pl.coalesce("started_at", "created_at")
 START_FROM: Final = (
@@ -28,9 +29,8 @@ def take(frame: pl.DataFrame, what: str, keep: Sequence[str], instants: Sequence
     if not isinstance(frame, pl.DataFrame):
         raise UsageError(f"{what} must be a polars DataFrame, not {type(frame).__name__}")
     if missing := [name for name in (*keep, *instants) if name not in frame.columns]:
-        raise UsageError(
-            f"{what} lacks {', '.join(missing)}", hint=f"give it what load({what!r}) returns, or these columns of it"
-        )
+        sources = " or ".join(f"load({name!r})" for name in SOURCES[what])
+        raise UsageError(f"{what} lacks {', '.join(missing)}", hint=f"give it what {sources} returns, or these columns of it")
     for name in instants:
         dtype = frame.schema[name]
         if dtype != pl.Null and not (isinstance(dtype, pl.Datetime) and dtype.time_zone):

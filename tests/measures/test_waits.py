@@ -184,5 +184,11 @@ def test_zero_rows_have_the_same_columns_and_the_frame_stays_as_it_was(measure: 
 
 
 def test_missing_columns_are_named_at_once() -> None:
-    with pytest.raises(UsageError, match=r"tasks lacks alias, started_at; give it what load\('tasks'\) returns"):
+    with pytest.raises(UsageError, match=r"tasks lacks alias, started_at; give it what load\('tasks'\) or load\('run_tasks'\)"):
         measures.waiting_per_step(tasks(task("a")).drop("started_at", "alias"))
+
+
+def test_a_skipped_task_is_no_completion_that_others_wait_from() -> None:
+    """Done at 10 o'clock, skipped at 12, done at 15: the last one waited 5 hours since the one before it, not 3."""
+    table = tasks(task("a", january(6, 10)), task("b", january(6, 12), status="skipped"), task("c", january(6, 15)))
+    assert hours(table, "since_previous_h") == [10, None, 5]
