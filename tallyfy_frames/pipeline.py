@@ -116,10 +116,8 @@ class Job:
             what = f"{report.table}: {rows} {self.spec.name} state more {key} than came with them"
             warn(f"{what}; the API may cut off what it includes")
         if self.gone:
-            what = (
-                f"{report.table}: the API has no list for {len(self.gone)} of the {self.spec.each} (archived, or deleted since)"
-            )
-            warn(f"{what}: {', '.join(self.gone[:3])}")
+            what = f"{report.table}: the API has no list for {len(self.gone)} of the {self.spec.each}"
+            warn(f"{what} (archived, or deleted since): {', '.join(self.gone[:3])}")
 
     def frames(self, client: Client) -> Iterator[tuple[str, pl.DataFrame]]:
         """The same, without what surrounds it."""
@@ -196,9 +194,8 @@ class Job:
         )
         try:
             for ask, answer, landing in landed:
-                if (
-                    ask.number == 1 and len(self.walks) > 1 and listing.contradictions
-                ):  # rows of another list show, too, whether the filter was ignored
+                # Rows that another list has shown already tell, too, whether the filter was ignored.
+                if ask.number == 1 and len(self.walks) > 1 and listing.contradictions:
                     self.shaping.check_heeded(self.shaping.flat(Batch([landing], landing.cells.height), self.spec)[0], listing)
                 fresh = self.fresh(answer, landing)
                 if self.limit is not None:

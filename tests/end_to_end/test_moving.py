@@ -62,6 +62,29 @@ def test_what_stands_inside_a_run_moves_with_it() -> None:
 
 
 @pytest.mark.slow
+def test_tasks_of_runs_that_were_there_throughout_are_there_once() -> None:
+    """The organization's tasks move with their runs, and those of one run share an instant."""
+    complete = 0
+    for seed in range(4):
+        with Sandbox(World(seed, 120), live=["all:0.5"], live_seed=seed) as sandbox:
+            since = sandbox.list_requests + 1
+            try:
+                frame = tf.load("tasks", {"archived": "include"}, settings=settings_for(sandbox))
+            except tf.IncompleteRead:
+                continue
+            complete += 1
+            there = sandbox.present_throughout(lambda run: matches(sandbox.world, {}, run), since_request=since)
+            ids = set(frame["id"])
+            assert len(ids) == frame.height
+            for run in there:
+                (first, *_) = sandbox.states_of(run, since_request=since)
+                assert first is not None
+                assert {task.id for task in first.tasks} <= ids
+            assert {one.task.id for one in sandbox.world.tasks_alone} <= ids
+    assert complete, "a walk that only raises is of no use"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_there_throughout_is_there_once(kind: str, filters: dict[str, Any]) -> None:
