@@ -418,11 +418,11 @@ def tasks(size: Size) -> dict[str, Any]:
 
 
 def asked_and_planned(tool: Tool, server: Server, tables: Sequence[str], *, whole: bool) -> tuple[int, int]:
-    """The list requests that a tool of ours sends, and those that a plan of the same tables says it will."""
+    """The requests that a tool of ours sends, and those that a plan of the same tables says it will."""
     say(f"tasks: requests, {tool.label}")
     server.reset()
     cost = run(tool, server.environment)
-    asked = server.stats()["list_requests"]
+    asked = server.stats()["requests"]
     plan = Tool("plan", "ours", "ours_plan.py", arguments=("whole" if whole else "chosen", *tables))
     told = run(plan, server.environment)
     if cost.status or told.status:
