@@ -132,7 +132,7 @@ def texts_that_json_spells_otherwise(texts: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("privacy", ["drop", "hash"])
 @pytest.mark.filterwarnings("ignore::tallyfy_frames.TallyfyFramesWarning")
-def test_nor_where_a_job_died_or_rows_were_set_aside(
+def test_nor_where_a_job_died(
     served: tuple[Sandbox, set[str]], tmp_path: Path, privacy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox, texts = served
@@ -217,3 +217,20 @@ def test_nor_what_was_read_only_to_learn_which_lists_there_are(
         tf.write_snapshot(tmp_path, tables=["template_steps"], settings=settings_for(sandbox, privacy_key=KEY), privacy=privacy)
     assert (tmp_path / SPOOL_NAME).stat().st_size > 1000
     assert sightings(tmp_path, {"Nameson"}) == set()
+
+
+@pytest.mark.parametrize("privacy", ["drop", "hash"])
+@pytest.mark.filterwarnings("ignore::tallyfy_frames.TallyfyFramesWarning")
+def test_nor_where_rows_were_set_aside(serve: Serve, tmp_path: Path, privacy: Any) -> None:
+    sandbox = serve(world=World(3, 60), faults=["bad-cell@1+", "no-id@3"])
+    settings = settings_for(sandbox, privacy_key=KEY)
+    names = {run.name for run in sandbox.world.runs if len(run.name) >= LONG_ENOUGH} - {
+        run.checklist_title for run in sandbox.world.runs
+    }
+    for folder, mode in (("kept", "keep"), ("bare", privacy)):
+        tables_of = tf.write_snapshot(
+            tmp_path / folder, tables=["runs", "run_tasks"], settings=settings, on_invalid="quarantine", privacy=mode
+        ).tables
+        assert sum(file.rows for file in tables_of["runs"].quarantined) > 0
+    assert sightings(tmp_path / "kept" / "snapshots", names)
+    assert sightings(tmp_path / "bare", names) == set()
