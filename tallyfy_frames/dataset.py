@@ -18,7 +18,7 @@ from tallyfy_frames.progress import ProgressOption
 from tallyfy_frames.reading import FILTERED, check_arguments, first_rows, in_order, privacy_of, readings
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
-from tallyfy_frames.tables._table import Filters, Table
+from tallyfy_frames.tables._table import Column, Filters, Table
 
 USUAL: Final = ("run_tasks", "task_owners", "run_tags", "templates", "users", "groups", "tags")
 DANGLING_SCHEMA: Final = pl.Schema(
@@ -31,8 +31,8 @@ class Dataset(Mapping[str, pl.DataFrame]):
     """Frames by table name, as a mapping and as attributes (``dataset.run_tasks``).
 
     ``reports`` has what each read list did, by the list's name. ``dangling`` counts rows that refer to something which is not
-    in the table it should be in (table, column, refers, rows): deleted since, hidden from the token's user, or changed between
-    the reading of one list and of the other. Within what was read as one list there are none: that would be an error.
+    in the table it should be in (table, column, refers, rows): deleted since, hidden from the token's user or by a rule, left
+    out by the filters, or changed between the reading of one list and of the other. That a part has no run is an error.
     """
 
     frames: Mapping[str, pl.DataFrame]
@@ -129,8 +129,14 @@ def _dangling(read: Sequence[Table], frames: Mapping[str, pl.DataFrame]) -> pl.D
             rows = told.drop_nulls().join(known, on=column.name, how="anti")["row"].n_unique()
             if not rows:
                 continue
-            if table.part is not None and tables.listed(tables.get(target)) is tables.listed(table) and not column.nullable:
+            if _is_ours_to_keep(table, column, tables.get(target)):
                 what = f"{rows} rows of {table.name} belong to {target} that are not there"
                 raise ContractError(what, column=column.name, hint="please report it: it is our mistake")
             found.append((table.name, column.name, column.refers, rows))
     return pl.DataFrame(found, schema=DANGLING_SCHEMA, orient="row")
+
+
+def _is_ours_to_keep(table: Table, column: Column, target: Table) -> bool:
+    """Whether rows that refer to what is not there would be our fault: they were made of the same as that, or of its rows."""
+    made_alike = table.part is not None and target.part is not None and table.part.keys == target.part.keys
+    return column.reads == "parent" or (made_alike and not column.nullable)

@@ -24,13 +24,15 @@ class PlannedList:
 
     tables: tuple[str, ...]
     rows: int | None  # of the list, as the API states now; None if it does not
-    requests: int
+    requests: int  # where ``rows`` is None, as if its first page were all: at least
     seconds: float  # as long as answers take what they took now
 
 
 @dataclass(frozen=True, slots=True)
 class RequestPlan:
     """What a read takes while the organization stands still: exactly, where no two rows share an instant, else about.
+
+    Where the API does not state how long a list is (``rows`` None), it is the least that it can be.
 
     Lists that move take a few requests more; a report calls them repairs. ``asked`` requests were sent to find this out, one
     of them for a page of each list.
@@ -62,11 +64,15 @@ class RequestPlan:
         width = max(map(len, rows), default=1)
         lines = [f"{one.requests:>7,} requests  {count:>{width}} rows  {', '.join(one.tables)}"
                  for one, count in zip(self.lists, rows, strict=True)]  # fmt: skip
+        known = all(one.rows is not None for one in self.lists)
         lines += [f"{self.besides:>7,} request   to learn whose token it is"] if self.besides else []
         pace = f"up to {self.in_flight_max} at once"
         pace += f", at most {self.max_requests_per_minute} a minute" if self.max_requests_per_minute else ""
         pace += "; the API throttles, so it may take much longer" if self.throttled else ""
-        return "\n".join([*lines, f"{self.requests:>7,} requests in all, about {_duration(self.seconds)} of waiting ({pace})"])
+        about = "about" if known else "more than"
+        unknown = "" if known else "; at least, since the API does not state how many rows there are"
+        told = f"{self.requests:>7,} requests in all, {about} {_duration(self.seconds)} of waiting ({pace}){unknown}"
+        return "\n".join([*lines, told])
 
 
 def plan(
@@ -110,9 +116,10 @@ def _planned(reading: Reading, settings: Settings, client: Client) -> PlannedLis
     listings = reading.filters.listings()
     again: list[_Listed] = []
     if reading.spec.each is not None:
-        began_s, sent = time.monotonic(), client.traffic.requests
+        began_s, before = time.monotonic(), replace(client.traffic)
         keys = [*job.each(client)]
-        found = client.traffic.requests - sent  # as many as it will take again
+        now = client.traffic  # as many as it will take again, but for what went wrong
+        found = now.requests - before.requests - (now.retries - before.retries) - (now.throttled - before.throttled)
         again.append(_Listed(0, found, time.monotonic() - began_s))
         listings = tuple(replace(listing, each=key) for key in keys for listing in listings)
     each = [_forecast(job, listing, client) for listing in listings]

@@ -124,10 +124,12 @@ def _task_answers(fields: Any, tasks: Any) -> Iterator[Row]:
             yield {**_answer(place[1], {}, answer), "task_id": place[0], "step_id": task.get("step_id")}
 
 
-def _key(record: Row, name: str = "id") -> str | int | None:
+def _key(record: Row, name: str = "id") -> str | None:
     """An id that can be looked up, whatever was sent for one."""
     value = record.get(name)
-    return value if isinstance(value, str | int | None) else _written(value)
+    if type(value) is int:
+        return str(value)
+    return value if isinstance(value, str | None) else _written(value)
 
 
 def _own(field: Row) -> Any:

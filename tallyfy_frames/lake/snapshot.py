@@ -26,7 +26,7 @@ from tallyfy_frames import pipeline
 from tallyfy_frames._version import __version__
 from tallyfy_frames.account import token_user
 from tallyfy_frames.contracts import CONTRACT_VERSION
-from tallyfy_frames.errors import ShrinkRefused, SinkError
+from tallyfy_frames.errors import PaginationError, ShrinkRefused, SinkError
 from tallyfy_frames.frames.privacy import Mode, Privacy
 from tallyfy_frames.frames.validate import OnInvalid
 from tallyfy_frames.lake.lock import LOCK_NAME, locked
@@ -318,6 +318,8 @@ class _Publishing:
             # By their hashes, file by file: the keys themselves would take more memory than all else.
             hashes = pl.concat([_hashes(scan(table, folder, [file]).select(table.key).collect()) for file in files])
             found = (len(hashes), hashes.n_unique(), _digest(hashes))
+        if found[1] < rows == found[0] and found[2] == staged.digest:
+            raise PaginationError(f"two rows of {table.name} have the same {' and '.join(table.key)}", hint="try again later")
         if found != (rows, rows, staged.digest) or {file.value: file.rows for file in files} != staged.values:
             what = f"the files of {table.name} do not hold the rows that were read"
             raise SinkError(what, path=folder, read=rows, written=found[0], distinct=found[1], hint="check the disk")

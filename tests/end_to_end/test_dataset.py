@@ -459,3 +459,26 @@ def test_steps_of_templates_that_cannot_be_read_are_not_left_out_in_silence(serv
     sandbox = serve(world=World(3, 10), faults=["no-id@1x2"])
     with pytest.raises(tf.TallyfyFramesError, match=r"templates cannot be read|came back|contract"):
         tf.load("template_steps", settings=settings_for(sandbox))
+
+
+def test_what_an_api_does_not_state_is_planned_as_the_least_it_can_be_and_said_to_be(serve: Serve) -> None:
+    sandbox = serve(world=World(3, 250), quirks=["no-total"])
+    plan = tf.plan(settings=settings_for(sandbox, page_size=10))
+    assert plan.lists[0].rows is None
+    assert "at least" in str(plan)
+    assert "? rows" in str(plan)
+
+
+def test_a_plan_made_under_limits_counts_no_refusal(serve: Serve) -> None:
+    world = World(3, 20)
+    free, limited = (
+        tf.plan(["template_steps"], settings=settings_for(serve(world=world, limits=limits))) for limits in ((), ("3/0.2",))
+    )
+    assert limited.requests == free.requests
+    assert limited.throttled
+
+
+def test_includes_that_the_api_cuts_off_leave_references_dangling_and_break_nothing(serve: Serve) -> None:
+    sandbox = serve(world=World(3, 150), quirks=["include-tasks-10"])
+    data = tf.load_dataset(EVERY, include=("run_next_task", "run_tasks", "task_owners"), settings=settings_for(sandbox))
+    assert ("run_next_task", "id") in [row[:2] for row in data.dangling.iter_rows()]

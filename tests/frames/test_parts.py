@@ -274,3 +274,11 @@ def test_an_id_that_is_none_is_no_crash(odd: Any) -> None:
             [{"id": odd, "task_id": odd, "step_id": odd}], [{"id": odd, "step_id": odd, "taskdata": {"f": 1}}]
         )
     ]
+
+
+def test_a_field_whose_id_is_a_number_is_the_one_that_is_answered() -> None:
+    field = {"id": 5120, "field_type": "text", "label": "Why?"}
+    (row,) = MAKERS["kickoff_answers"]({"5120": "so"}, [field])
+    assert (row["field_id"], row["label"], row["value"]) == ("5120", "Why?", "so")
+    (row,) = MAKERS["task_answers"]([field], [{"id": 7, "taskdata": {"5120": "so"}}])
+    assert (row["field_id"], row["task_id"], row["value"]) == ("5120", "7", "so")

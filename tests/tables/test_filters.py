@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from typing import Any
 
 import pytest
 
 import tallyfy_frames as tf
+from tallyfy_frames import tables
+from tallyfy_frames.api.protocol import PRIVATE_PARAMS
 from tallyfy_frames.tables._table import ARGUMENTS
 from tallyfy_frames.tables.runs import RunFilters
 
@@ -113,3 +116,13 @@ def test_every_argument_beside_the_filters_is_known_as_one() -> None:
 @pytest.mark.parametrize("unset", [{"status": None}, {}])
 def test_none_is_not_set(unset: dict[str, Any]) -> None:
     assert RunFilters.parse(unset).given() == {}
+
+
+def test_what_may_name_somebody_is_left_out_of_messages() -> None:
+    personal = {
+        field.name
+        for name in tables.TABLES
+        for field in dataclasses.fields(tables.get(name).filters)
+        if field.metadata.get("personal")
+    }
+    assert personal == PRIVATE_PARAMS
