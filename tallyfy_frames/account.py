@@ -27,6 +27,13 @@ def token_user(settings: Settings) -> int | None:
     return int(user) if isinstance(user, int | str) and str(user).isdecimal() else None
 
 
+def organizations(client: Client) -> dict[str, dict[str, Any]]:
+    """Those that the token's user is in, by id, as far as one page holds them."""
+    request = protocol.list_request(("me", "organizations"), {}, page=1, per_page=client.settings.page_size, sort=None)
+    listed = client.ask(request, protocol.read_item)
+    return {str(one.get("id")): one for one in (listed if isinstance(listed, list) else [listed]) if isinstance(one, dict)}
+
+
 def load_organization(settings: Settings | None = None) -> dict[str, Any]:
     """The organization as the API describes it to its members, secrets masked: ``timezone``, ``working_days`` and more.
 
@@ -35,10 +42,8 @@ def load_organization(settings: Settings | None = None) -> dict[str, Any]:
     """
     settings = settings or Settings.from_env()
     with Client(settings) as client:
-        request = protocol.list_request(("me", "organizations"), {}, page=1, per_page=settings.page_size, sort=None)
-        listed = client.ask(request, protocol.read_item)
-    for one in listed if isinstance(listed, list) else [listed]:
-        if isinstance(one, dict) and str(one.get("id")) == settings.org_id:
-            found: dict[str, Any] = masked(one)
-            return found
+        known = organizations(client)
+    if settings.org_id in known:
+        found: dict[str, Any] = masked(known[settings.org_id])
+        return found
     raise NotFound("the token's user is not in this organization", organization=settings.org_id, hint="tallyfy-frames doctor")

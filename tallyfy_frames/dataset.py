@@ -18,7 +18,8 @@ from tallyfy_frames.progress import ProgressOption
 from tallyfy_frames.reading import FILTERED, check_arguments, first_rows, in_order, privacy_of, readings
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
-from tallyfy_frames.tables._table import Column, Filters, Table
+from tallyfy_frames.tables._filters import Filters
+from tallyfy_frames.tables._table import Column, Table
 
 USUAL: Final = ("run_tasks", "task_owners", "run_tags", "templates", "users", "groups", "tags")
 DANGLING_SCHEMA: Final = pl.Schema(
@@ -115,7 +116,7 @@ def load_dataset(  # noqa: PLR0913 - the public face
 
 
 def _dangling(read: Sequence[Table], frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Rows that refer to what is not there; ``ContractError`` where both came from one list."""
+    """Rows that refer to what is not there; ``ContractError`` where that would be our fault."""
     found = []
     for table in read:
         for column in table.columns:

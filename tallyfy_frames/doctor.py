@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tallyfy_frames.account import organizations
 from tallyfy_frames.api import protocol
 from tallyfy_frames.api.transport import Client
 from tallyfy_frames.errors import AuthError, NotFound, SettingsError, TallyfyFramesError
@@ -57,14 +58,13 @@ def _address_and_token(client: Client, _settings: Settings) -> Finding:
 
 def _organization(client: Client, settings: Settings) -> Finding:
     try:
-        listed = _ask(client, "me", "organizations")
+        known = organizations(client)
     except (NotFound, AuthError):
         return Finding("organization", "the API does not list this token's organizations", told=False)
-    names = {str(org.get("id")): str(org.get("name")) for org in listed if isinstance(org, dict)}
-    if settings.org_id not in names:
-        known = ", ".join(names) or "none"
-        raise SettingsError(f"the token's user is not in {settings.org_id}, but in: {known}", hint=ORG_HINT)
-    return Finding("organization", f"{names[settings.org_id]} ({settings.org_id})")
+    if settings.org_id not in known:
+        others = ", ".join(known) or "none"
+        raise SettingsError(f"the token's user is not in {settings.org_id}, but in: {others}", hint=ORG_HINT)
+    return Finding("organization", f"{known[settings.org_id].get('name')} ({settings.org_id})")
 
 
 def _rights(client: Client, settings: Settings) -> Finding:

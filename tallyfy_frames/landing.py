@@ -38,6 +38,10 @@ class Landing:
     inside: Mapping[str, Inside] = field(default_factory=dict)
     held: Mapping[str, Sequence[int]] = field(default_factory=dict)  # by key: how many records each row includes under it
 
+    def rows(self, part: str | None) -> Cells:
+        """Those of the list itself, or those of a table that stand inside them."""
+        return self.cells if part is None else self.inside[part].cells
+
     def taken(self, rows: Sequence[int]) -> Landing:
         """Only these rows, and what is inside them."""
         if len(rows) == self.cells.height:
@@ -86,7 +90,7 @@ class Batch:
 
     def cells(self, part: str | None) -> Cells:
         """The rows of the list, or those of a table that stand inside them."""
-        return Cells.joined([landing.cells if part is None else landing.inside[part].cells for landing in self.landings])
+        return Cells.joined([landing.rows(part) for landing in self.landings])
 
     def provenance(self, part: str | None, org_id: str) -> list[tuple[dict[str, Any], int]]:
         """The columns that say where rows came from: the same for all rows of an answer, and how many those are."""
@@ -94,7 +98,7 @@ class Batch:
             (
                 {f"pagination_{name}": getattr(landing.stated, name) for name in Stated.__slots__}
                 | {"organization_id": org_id, "loaded_at": landing.received_at},
-                (landing.cells if part is None else landing.inside[part].cells).height,
+                landing.rows(part).height,
             )
             for landing in self.landings
         ]

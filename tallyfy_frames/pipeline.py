@@ -32,7 +32,8 @@ from tallyfy_frames.progress import ProgressOption, listening
 from tallyfy_frames.report import LoadReport, ProgressEvent
 from tallyfy_frames.settings import Settings
 from tallyfy_frames.shaping import Shaping
-from tallyfy_frames.tables._table import Filters, Listing, Table
+from tallyfy_frames.tables._filters import Filters, Listing
+from tallyfy_frames.tables._table import Table
 
 # Rows shaped and checked together: the first page alone, to fail early, then ever more.
 BATCH_ROWS: Final = (1, 1_000, 4_000)

@@ -15,7 +15,7 @@ from tallyfy_frames.pipeline import Job
 from tallyfy_frames.reading import Reading, check_arguments, readings
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
-from tallyfy_frames.tables._table import Filters, Listing
+from tallyfy_frames.tables._filters import Filters, Listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,13 @@ class _Listed:
 
     rows: int | None
     requests: int
-    seconds: float
+    rounds: int  # answers to wait for, one after the other
+    answer_s: float
+
+    @property
+    def seconds(self) -> float:
+        """Of waiting."""
+        return self.rounds * self.answer_s
 
 
 def _planned(reading: Reading, settings: Settings, client: Client) -> PlannedList:
@@ -120,13 +126,12 @@ def _planned(reading: Reading, settings: Settings, client: Client) -> PlannedLis
         keys = [*job.each(client)]
         now = client.traffic  # as many as it will take again, but for what went wrong
         found = now.requests - before.requests - (now.retries - before.retries) - (now.throttled - before.throttled)
-        again.append(_Listed(0, found, time.monotonic() - began_s))
+        again.append(_Listed(0, found, 1, time.monotonic() - began_s))
         listings = tuple(replace(listing, each=key) for key in keys for listing in listings)
     each = [_forecast(job, listing, client) for listing in listings]
     if reading.spec.each is None and len(listings) > 1 and not reading.filters.disjoint:
         again += sorted(each, key=lambda one: one.rows or 0)[:-1]  # all but the longest are read again
-        answers_s = [one.seconds / max(1, one.requests) for one in each]
-        again += [_Listed(0, 1, answer_s) for answer_s in answers_s]  # and their sizes are asked for
+        again += [replace(one, requests=1, rounds=1) for one in each]  # and their sizes are asked for
     rows = None if any(one.rows is None for one in each) else sum(one.rows or 0 for one in each)
     names = tuple(table.name for table in reading.makes)
     return PlannedList(names, rows, sum(one.requests for one in (*each, *again)), sum(one.seconds for one in (*each, *again)))
@@ -140,12 +145,12 @@ def _forecast(job: Job, listing: Listing, client: Client) -> _Listed:
     except NotFound:
         if listing.each is None:
             raise
-        return _Listed(0, 1, time.monotonic() - began_s)
+        return _Listed(0, 1, 1, time.monotonic() - began_s)
     answer_s = time.monotonic() - began_s
     rows = max(len(answer.keys), answer.total or 0)
     served = min(size, answer.per_page or (len(answer.keys) if len(answer.keys) < rows else size))
     found = forecast(job.plan(), rows, served=served, sample=answer.moments, in_flight_max=job.settings.in_flight_max)
-    return _Listed(rows if answer.total is not None or not answer.keys else None, found.requests, found.rounds * answer_s)
+    return _Listed(rows if answer.total is not None or not answer.keys else None, found.requests, found.rounds, answer_s)
 
 
 def _duration(seconds: float) -> str:

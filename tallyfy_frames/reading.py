@@ -21,7 +21,8 @@ from tallyfy_frames.pipeline import Job
 from tallyfy_frames.progress import ProgressOption
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
-from tallyfy_frames.tables._table import Filters, Table
+from tallyfy_frames.tables._filters import Filters
+from tallyfy_frames.tables._table import Table
 
 GATHERED_ROWS: Final = 16_000  # a piece: a few of the frames that rows come in
 FILTERED: Final = "runs"  # the table that the filters of several tables are about

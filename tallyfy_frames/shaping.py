@@ -21,7 +21,8 @@ from tallyfy_frames.frames.privacy import Privacy
 from tallyfy_frames.frames.validate import Breach, Checked, OnInvalid, key_text, validate
 from tallyfy_frames.landing import Batch, Inside, Landing
 from tallyfy_frames.report import LoadReport
-from tallyfy_frames.tables._table import Column, Listing, Table
+from tallyfy_frames.tables._filters import Listing
+from tallyfy_frames.tables._table import Column, Table
 
 QUARANTINE_SCHEMA: Final = pl.Schema(
     [("table", pl.String()), ("id", pl.String()), ("reasons", pl.List(pl.String())), ("row", pl.String())]
@@ -76,7 +77,7 @@ class Shaping:
                 if column.reads == "parent":
                     own.columns[column.name] = [*chain.from_iterable(map(repeat, keys, counts))]
                 elif column.reads == "place":
-                    own.columns[column.name] = [place for count in counts for place in range(1, count + 1)]
+                    own.columns[column.name] = [place for size in counts for place in range(1, size + 1)]
             inside[table.name] = Inside(self.privacy.applied(own, table.columns), counts)
         held = {key: count(found[key]) for key in self.stated}
         return Landing(stated, received_at, self.privacy.applied(cells, self.spec.columns), inside, held)
@@ -96,7 +97,7 @@ class Shaping:
         apart = {name: flat[name][0][[*one.set_aside]] for name, one in checked.items() if one.set_aside}
         for table in self.makes:
             valid = checked[table.name].frame
-            for column in table.columns:
+            for column in table.columns if apart else ():
                 home, _, key = (column.refers or "").partition(".")
                 if home in apart and home != table.name and not column.nullable:
                     valid = valid.filter(~pl.col(column.name).is_in(apart[home][key].drop_nulls().to_list()))

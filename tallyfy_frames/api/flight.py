@@ -24,21 +24,39 @@ _Fetch: TypeAlias = Callable[[Ask], tuple[Answer, Load]]
 _Job: TypeAlias = "tuple[Ask, Future[tuple[Answer, Load]]]"
 
 
+class Allowance:
+    """How many requests may be on their way: few at first, twice as many each time all of them came back clean."""
+
+    def __init__(self, most: int) -> None:
+        """``most`` is what it never exceeds."""
+        self.most = most
+        self.now = min(IN_FLIGHT_FIRST, most)
+        self._clean = 0
+
+    def landed(self, *, trouble: bool = False) -> None:
+        """One came back; after ``trouble``, half as many are allowed."""
+        self._clean += 1
+        if trouble:
+            self.now, self._clean = max(1, self.now // 2), 0
+        elif self._clean >= self.now:
+            self.now, self._clean = min(self.most, 2 * self.now), 0
+
+
 def fly(
     walk: Walk, fetch: _Fetch[Load], *, in_flight_max: int, troubles: Callable[[], int]
 ) -> Generator[tuple[Ask, Answer, Load]]:
     """Every answer of ``walk``, until it is done, with what ``fetch`` made of it. ``fetch`` runs in several threads.
 
-    Few requests at first, twice as many each time all of them came back without a change in ``troubles()``, half as many after
-    one. No more than these are ever held. Raises what ``fetch`` or the walk raises; closed early, it sends nothing more.
+    As many at once as an :class:`Allowance` says; a change in ``troubles()`` is trouble. No more are ever held.
+    Raises what ``fetch`` or the walk raises; closed early, it sends nothing more.
     """
     jobs: SimpleQueue[_Job[Load] | None] = SimpleQueue()
     waiting: deque[_Job[Load]] = deque()
     crew: list[Thread] = []
-    allowed, clean, seen_troubles = min(IN_FLIGHT_FIRST, in_flight_max), 0, troubles()
+    allowance, seen_troubles = Allowance(in_flight_max), troubles()
     try:
         while True:
-            while len(waiting) < allowed and (ask := walk.next()) is not None:
+            while len(waiting) < allowance.now and (ask := walk.next()) is not None:
                 if len(crew) <= len(waiting):
                     crew.append(Thread(target=_work, args=(jobs, fetch), name="tallyfy-frames", daemon=True))
                     crew[-1].start()
@@ -50,11 +68,8 @@ def fly(
             ask, future = waiting.popleft()
             answer, load = _landed(future)
             walk.take(ask, answer)
-            clean += 1
-            if troubles() != seen_troubles:
-                allowed, clean, seen_troubles = max(1, allowed // 2), 0, troubles()
-            elif clean >= allowed:
-                allowed, clean = min(in_flight_max, 2 * allowed), 0
+            before, seen_troubles = seen_troubles, troubles()
+            allowance.landed(trouble=seen_troubles != before)
             yield ask, answer, load
     finally:
         _dismiss(jobs, crew)

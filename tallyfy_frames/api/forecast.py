@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import cycle, groupby
 from typing import NamedTuple
 
-from tallyfy_frames.api.flight import IN_FLIGHT_FIRST
+from tallyfy_frames.api.flight import Allowance
 from tallyfy_frames.api.steps import Answer, Ask, Plan
 from tallyfy_frames.api.walk import Walk
 from tallyfy_frames.errors import IncompleteRead
@@ -27,23 +27,22 @@ def forecast(plan: Plan, rows: int, *, served: int, sample: Sequence[float | Non
     share an instant in the whole list, and if they came in another order, they will again.
     """
     moments = _moments(rows, sample)
-    rising = [made for made in sample if made is not None]
+    known = [made for made in sample if made is not None]
+    heeded = known == sorted(known)
     walk, waiting = Walk(plan), deque[tuple[Ask, int]]()
-    asked = now = 0
-    allowed, clean = min(IN_FLIGHT_FIRST, in_flight_max), 0  # as `flight.py` lets them go
+    asked, now, allowance = 0, 0, Allowance(in_flight_max)
     try:
         while True:
-            while len(waiting) < allowed and (ask := walk.next()) is not None:
+            while len(waiting) < allowance.now and (ask := walk.next()) is not None:
                 waiting.append((ask, now + 1))
                 asked += 1
             if not waiting or walk.proof is not None:
                 return Forecast(asked, now)
             ask, landed = waiting.popleft()
-            now, clean = max(now, landed), clean + 1
-            falling = rising != sorted(rising) or (plan.order is not None and ask.sort == f"-{plan.order}")
+            now = max(now, landed)
+            falling = not heeded or (plan.order is not None and ask.sort == f"-{plan.order}")
             walk.take(ask, _answer(ask, moments, min(ask.per_page, served), falling=falling))
-            if clean >= allowed:
-                allowed, clean = min(in_flight_max, 2 * allowed), 0
+            allowance.landed()
     except IncompleteRead:  # it cannot be shown to be complete even while it stands still: this is what trying takes
         return Forecast(asked, now)
 

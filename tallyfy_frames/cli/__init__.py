@@ -52,7 +52,11 @@ def snapshot(  # noqa: PLR0913 - the options of the command
     ] = None,
     on_invalid: InvalidOption = "raise",
     allow_shrink: Annotated[
-        bool, typer.Option("--allow-shrink", help="Publish although rows fell by more than 10 %, or the token's user changed.")
+        bool,
+        typer.Option(
+            "--allow-shrink",
+            help="Publish although rows fell by more than 10 %, the token's user changed, or --privacy keeps more than it did.",
+        ),
     ] = False,
     privacy: PrivacyOption = "keep",
     only_plan: Annotated[
@@ -128,26 +132,22 @@ def show_tables(
                 typer.echo(f"{known}\t{tables.get(known).about}")
             return
         spec = tables.get(name)
-        if not sys.stdout.isatty():
-            for column in spec.columns:
-                null = "null" if column.nullable else "never null"
-                told = (
-                    column.name,
-                    str(column.dtype),
-                    null,
-                    column.kind,
-                    column.unit or "",
-                    ",".join(column.sources),
-                    column.notes,
-                )
+        terminal = sys.stdout.isatty()
+        null, never = ("", "never") if terminal else ("null", "never null")
+        cells = [
+            (
+                column.name, str(column.dtype), null if column.nullable else never, column.kind, column.unit or "",
+                (", " if terminal else ",").join(column.sources), column.notes,
+            )
+            for column in spec.columns
+        ]  # fmt: skip
+        if not terminal:
+            for told in cells:
                 typer.echo("\t".join(told))
             return
         grid = Table("column", "type", "null", "class", "unit", "source", "meaning", title=spec.about)
-        for column in spec.columns:
-            grid.add_row(
-                column.name, str(column.dtype), "" if column.nullable else "never", column.kind, column.unit or "",
-                ", ".join(column.sources), column.notes,
-            )  # fmt: skip
+        for told in cells:
+            grid.add_row(*told)
         console.print(grid)
 
 

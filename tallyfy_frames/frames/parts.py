@@ -59,8 +59,8 @@ def _records(value: Any) -> list[Any]:
     if value in NOTHING:
         return []
     if isinstance(value, dict):
-        listed = items_of(value)
-        return [value] if listed is None else listed
+        items = items_of(value)
+        return [value] if items is None else items
     return value if isinstance(value, list) else [value]
 
 

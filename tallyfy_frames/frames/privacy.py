@@ -17,7 +17,7 @@ from tallyfy_frames.frames.cells import Cells
 from tallyfy_frames.tables._table import Column
 
 Mode: TypeAlias = Literal["keep", "hash", "drop"]
-MODES: Final = ("keep", "hash", "drop")
+MODES: Final = ("keep", "hash", "drop")  # from all that is kept to nothing
 HASH_CHARS: Final = 32
 
 

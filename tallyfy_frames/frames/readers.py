@@ -29,7 +29,7 @@ NO_VALUE: Final = frozenset({"", "nan"})  # words for "nothing" where a number, 
 ZERO_DATE: Final = re.compile(r"(-0001|0000)-\d\d-\d\d.*")  # MySQL's zero date, and what PHP's Carbon makes of it
 INTEGER: Final = re.compile(r"[+-]?\d{1,19}")
 FLOAT: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
-ADDRESS: Final = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")
+ADDRESS: Final = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")  # what a text that is an address begins with
 ARRAY_KEY: Final = re.compile(r"[0-9]{1,9}")
 FLAGS: Final[Mapping[object, bool]] = {"1": True, "true": True, "0": False, "false": False}
 
@@ -205,17 +205,24 @@ def _revealed(value: Any) -> tuple[str, bool]:
     return (value if isinstance(value, str) else msgspec.json.encode(value).decode()), False
 
 
-def _only(read: Callable[[Any], tuple[Any, bool]]) -> Callable[[Any], tuple[Any, bool]]:
-    """What a list of one holds. The activity feed wraps its scalars so: that is its form, and no repair."""
+def _several(_: Any) -> tuple[Any, bool]:
+    raise Unreadable("a list of several, where one is due")
+
+
+def _only(
+    read: Callable[[Any], tuple[Any, bool]], several: Callable[[Any], tuple[Any, bool]] = _several
+) -> Callable[[Any], tuple[Any, bool]]:
+    """What a list of one holds. The activity feed wraps its scalars so: that is its form, and no repair.
+
+    Normally there is one, says the documentation; a list of more is read by ``several``.
+    """
 
     def read_only(value: Any) -> tuple[Any, bool]:
         if not isinstance(value, list):
             return read(value)
         items = [item for item in value if item is not None]
-        if len(items) > 1 and read is _text:  # normally one, says the documentation
-            return _json_list(items)
         if len(items) > 1:
-            raise Unreadable("a list of several, where one is due")
+            return several(items)
         return read(items[0]) if items else (None, False)
 
     return read_only
@@ -257,7 +264,7 @@ READERS: Final[Mapping[Reads, Callable[[Any], tuple[Any, bool]]]] = {
     "json": _json,
     "json_list": _json_list,
     "secret": _mask,
-    "only_text": _only(_text),
+    "only_text": _only(_text, _json_list),
     "only_user_id": _only(_user_id),
     "class_name": _only(_class_name),
     "loose": _loose,

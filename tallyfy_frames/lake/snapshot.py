@@ -27,7 +27,7 @@ from tallyfy_frames._version import __version__
 from tallyfy_frames.account import token_user
 from tallyfy_frames.contracts import CONTRACT_VERSION
 from tallyfy_frames.errors import PaginationError, ShrinkRefused, SinkError
-from tallyfy_frames.frames.privacy import Mode, Privacy
+from tallyfy_frames.frames.privacy import MODES, Mode, Privacy
 from tallyfy_frames.frames.validate import OnInvalid
 from tallyfy_frames.lake.lock import LOCK_NAME, locked
 from tallyfy_frames.lake.manifest import MANIFEST_NAME, Manifest, TableEntry
@@ -39,9 +39,9 @@ from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
 from tallyfy_frames.sinks.atomic import refusals, sync_folder, write_text
 from tallyfy_frames.sinks.parquet import ParquetSink, Written, write_quarantine
-from tallyfy_frames.tables._table import Filters, Table
+from tallyfy_frames.tables._filters import Filters
+from tallyfy_frames.tables._table import Table
 
-LOOSENESS: Final = ("drop", "hash", "keep")  # of privacy: what is kept of personal data, from nothing to all
 SHRINK_MAX: Final = 0.10  # of the current snapshot's rows: more is a token with fewer rights, until someone says otherwise
 STAGING: Final = ".staging-"
 OUR_NAME: Final = re.compile(r"(\.staging-)?[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
@@ -238,7 +238,7 @@ class _Publishing:
         if before.token_user != token_user and None not in (before.token_user, token_user):
             what = f"the token belongs to user {token_user}, the current snapshot was read by {before.token_user}"
             raise ShrinkRefused(what, hint=hint)
-        if LOOSENESS.index(before.privacy["mode"]) < LOOSENESS.index(self.privacy.mode):
+        if MODES.index(before.privacy["mode"]) > MODES.index(self.privacy.mode):
             what = f"the current snapshot was made with privacy={before.privacy['mode']!r}, this one keeps more"
             raise ShrinkRefused(what, hint="repeat that, or allow_shrink=True (--allow-shrink) publishes it")
         if before.privacy.get("key") not in {None, self.privacy.facts().get("key")} and self.privacy.mode == "hash":

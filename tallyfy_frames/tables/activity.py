@@ -7,7 +7,6 @@ sign.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, ClassVar, Final
@@ -15,9 +14,9 @@ from typing import Annotated, ClassVar, Final
 import polars as pl
 
 from tallyfy_frames.errors import FilterError
-from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, parameter, user_ids
+from tallyfy_frames.tables._filters import Filters, Listing, days, parameter, user_ids
+from tallyfy_frames.tables._table import Rows, Table, column
 
-DAY: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 OVER: Final = timedelta(days=2)  # a day so long ago is over in every time zone
 VERBS: Final = (
     "created", "updated", "owners-updated", "uploaded", "completed", "uncompleted", "deleted", "re-ordered", "commented",
@@ -51,10 +50,7 @@ class ActivityFilters(Filters):
         """Refuse days that the API would not understand."""
         super().__post_init__()
         user_ids("actor_id", () if self.actor_id is None else (self.actor_id,))
-        for name in ("created_after", "created_before"):
-            given = getattr(self, name)
-            if given is not None and not (re.fullmatch(DAY, given) and _is_day(given)):
-                raise FilterError(f"{name} must be a day, not {given!r}", hint="write YYYY-MM-DD")
+        days(self, ("created_after", "created_before"))
         if self.created_after and self.created_before and self.created_after > self.created_before:
             raise FilterError(f"created_after={self.created_after} is later than created_before={self.created_before}")
 
@@ -69,13 +65,6 @@ class ActivityFilters(Filters):
         if (self.created_before or "9999") <= day or (self.created_after or "") >= day:
             return (Listing(params, signs),)
         return Listing({**params, "created_before": day}, signs), Listing({**params, "created_after": day}, signs)
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return bool(datetime.fromisoformat(text))
-    except ValueError:
-        return False
 
 
 class Activity(Rows):

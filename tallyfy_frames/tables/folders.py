@@ -7,7 +7,8 @@ from typing import Annotated, Final
 
 import polars as pl
 
-from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, one_of, parameter
+from tallyfy_frames.tables._filters import Filters, Listing, one_of, parameter
+from tallyfy_frames.tables._table import Rows, Table, column
 
 KINDS: Final = ("checklist", "run")
 

@@ -10,11 +10,7 @@ from tallyfy_frames.tables.runs import RunFilters
 from tallyfy_frames.tables.templates import TEMPLATES, Templates
 
 
-class _Included(Templates, OfRun):
-    """The columns of both."""
-
-
-class RunChecklist(_Included):
+class RunChecklist(Templates, OfRun):
     """One row per run: its template as it is now, again for each run. A run is a copy of the template at launch."""
 
     id: pl.String = column("id", about="The template's id", reads="id", refers="templates.id")

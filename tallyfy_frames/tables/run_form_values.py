@@ -23,11 +23,7 @@ class _OfTask(OfRun):
     step_id: pl.String = column("step_id", about="The template's step", reads="id", refers="template_steps.id")
 
 
-class _Columns(Answer, Field, _OfTask):
-    """The columns of all three."""
-
-
-class RunFormValues(_Columns):
+class RunFormValues(Answer, Field, _OfTask):
     """One row per run and field of its tasks' forms, answered or not."""
 
 

@@ -7,11 +7,7 @@ from tallyfy_frames.tables._table import Part, Table
 from tallyfy_frames.tables.runs import RunFilters
 
 
-class _Columns(Answer, Field):
-    """The columns of both."""
-
-
-class RunKickoffValues(_Columns):
+class RunKickoffValues(Answer, Field):
     """One row per run and field of its kick-off form, answered or not."""
 
 

@@ -9,6 +9,7 @@ import polars as pl
 from tallyfy_frames.tables._of_runs import ListedOfRun
 from tallyfy_frames.tables._table import Part, Table, column
 from tallyfy_frames.tables.runs import RunFilters
+from tallyfy_frames.tables.tasks import OWNER_GROUPS, OWNER_GUESTS, OWNER_USERS, TASK_URLS
 
 
 class RunNextTask(ListedOfRun):
@@ -19,19 +20,10 @@ class RunNextTask(ListedOfRun):
     alias: pl.String = column("alias", about="The step's name in formulas: the same in all runs of a template")
     title: pl.String = column("title", about="Its title", personal=True)
     status: pl.String = column("status", about="State when this was read")
-    owner_users: pl.List = column("owners.users", about="User ids it is assigned to", reads="user_ids", inner=pl.Int64())
-    owner_groups: pl.List = column(
-        "owners.groups", about="Ids of groups it is assigned to", reads="ids", inner=pl.String(), refers="groups.id"
-    )
-    owner_guests: pl.List = column(
-        "owners.guests",
-        about="E-mail addresses of guests it is assigned to",
-        reads="guests",
-        inner=pl.String(),
-        personal=True,
-        refers="guests.email",
-    )
-    task_urls: pl.String = column("owners.taskUrls", about="Masked: addresses that open it", reads="secret")
+    owner_users: pl.List = OWNER_USERS
+    owner_groups: pl.List = OWNER_GROUPS
+    owner_guests: pl.List = OWNER_GUESTS
+    task_urls: pl.String = TASK_URLS
     deadline: Annotated[pl.Datetime, "us", "UTC"] = column("deadline", about="When it is due")
 
 

@@ -10,18 +10,8 @@ from typing import Annotated, ClassVar, Final
 import polars as pl
 
 from tallyfy_frames.errors import FilterError, warn
-from tallyfy_frames.tables._table import (
-    Filters,
-    Listing,
-    Rows,
-    Table,
-    Value,
-    column,
-    one_of,
-    parameter,
-    user_ids,
-    with_archived,
-)
+from tallyfy_frames.tables._filters import Filters, Listing, Value, one_of, parameter, user_ids, with_archived
+from tallyfy_frames.tables._table import Rows, Table, column
 
 STATUS_WORDS: Final = ("active", "complete", "problem", "issue", "improvement", "delayed", "starred")
 # Wrong for runs, though other routes, the app or other clients use them.

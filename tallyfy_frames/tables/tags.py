@@ -8,7 +8,8 @@ from typing import Annotated
 
 import polars as pl
 
-from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, parameter
+from tallyfy_frames.tables._filters import Filters, Listing, parameter
+from tallyfy_frames.tables._table import Rows, Table, column
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ from typing import Annotated, ClassVar, Final
 import polars as pl
 
 from tallyfy_frames.errors import FilterError, warn
-from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, one_of, parameter, user_ids, with_archived
+from tallyfy_frames.tables._filters import DAY, Filters, Listing, days, one_of, parameter, user_ids, with_archived
+from tallyfy_frames.tables._table import Rows, Table, column
 
 STATUS_WORDS: Final = ("active", "complete", "incomplete", "inprogress", "overdue", "due_soon", "hasproblem")
 # Values that a word cannot return unless the API ignored it: it says nothing of late tasks that are done, nor of problems.
@@ -18,7 +19,6 @@ IMPOSSIBLE_STATUS: Final = {
     "complete": ["active", "in-progress", "not-started"], "active": ["completed"], "incomplete": ["completed"],
     "inprogress": ["completed", "not-started"],
 }  # fmt: skip
-DAY: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 DAYS: Final = ("deadline_on", "deadline_before", "deadline_after", "deadline_start_range", "deadline_end_range")
 
 
@@ -60,9 +60,7 @@ class TaskFilters(Filters):
             warn(f"status {self.status!r} is in no documentation ({known} are); if the API ignores it, the read fails")
         one_of("archived", self.archived, ("only", "include"))
         user_ids("owners", self.owners or ())
-        for name in DAYS:
-            if not re.fullmatch(DAY, getattr(self, name) or "2031-01-01"):
-                raise FilterError(f"{name} must be a day, not {getattr(self, name)!r}", hint="write YYYY-MM-DD")
+        days(self, DAYS)
         if not re.fullmatch(f"{DAY}(:{DAY})?", self.created or "2031-01-01"):
             raise FilterError(f"created must be a day or two, not {self.created!r}", hint="write YYYY-MM-DD or FIRST:LAST")
         if (self.custom_field_key is None) is not (self.custom_field_value is None):
@@ -78,6 +76,18 @@ class TaskFilters(Filters):
         elif self.status is not None and self.status not in STATUS_WORDS:
             signs["status"] = pl.col("status").ne_missing(self.status)
         return with_archived(Listing(params, signs), self.archived)
+
+
+# Who a task is assigned to: of tasks, and of what is to be done next.
+OWNER_USERS: Final = column("owners.users", about="User ids it is assigned to", reads="user_ids", inner=pl.Int64())
+OWNER_GROUPS: Final = column(
+    "owners.groups", about="Ids of groups it is assigned to", reads="ids", inner=pl.String(), refers="groups.id"
+)
+OWNER_GUESTS: Final = column(
+    "owners.guests", about="E-mail addresses of guests it is assigned to", reads="guests", inner=pl.String(), personal=True,
+    refers="guests.email",
+)  # fmt: skip
+TASK_URLS: Final = column("owners.taskUrls", about="Masked: addresses that open it", reads="secret")
 
 
 class Tasks(Rows):
@@ -107,19 +117,10 @@ class Tasks(Rows):
     is_approved: pl.Boolean = column("is_approved", about="Approved or refused; null while undecided")
     position: pl.Int64 = column("position", about="Its place in the run, from 1", unit="place")
     blueprint_position: pl.Int64 = column("blueprint_position", about="The step's place in the template", unit="place")
-    owner_users: pl.List = column("owners.users", about="User ids it is assigned to", reads="user_ids", inner=pl.Int64())
-    owner_groups: pl.List = column(
-        "owners.groups", about="Ids of groups it is assigned to", reads="ids", inner=pl.String(), refers="groups.id"
-    )
-    owner_guests: pl.List = column(
-        "owners.guests",
-        about="E-mail addresses of guests it is assigned to",
-        reads="guests",
-        inner=pl.String(),
-        personal=True,
-        refers="guests.email",
-    )
-    task_urls: pl.String = column("owners.taskUrls", about="Masked: addresses that open it", reads="secret")
+    owner_users: pl.List = OWNER_USERS
+    owner_groups: pl.List = OWNER_GROUPS
+    owner_guests: pl.List = OWNER_GUESTS
+    task_urls: pl.String = TASK_URLS
     taskdata: pl.String = column(
         "taskdata", about="Answers: JSON object by field id, secrets masked", reads="json", personal=True
     )

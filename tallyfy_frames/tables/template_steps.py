@@ -13,7 +13,8 @@ from typing import Annotated, Any, ClassVar
 import polars as pl
 
 from tallyfy_frames.errors import FilterError
-from tallyfy_frames.tables._table import Filters, Listing, Rows, Table, column, one_of, parameter
+from tallyfy_frames.tables._filters import Filters, Listing, one_of, parameter
+from tallyfy_frames.tables._table import Rows, Table, column
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,8 @@ from tallyfy_frames.tables import runs as runs_table
 from tallyfy_frames.tables import tags as tags_table
 from tallyfy_frames.tables import tasks as tasks_table
 from tallyfy_frames.tables import templates as templates_table
-from tallyfy_frames.tables._table import Filters, Listing, Table
+from tallyfy_frames.tables._filters import Filters, Listing
+from tallyfy_frames.tables._table import Table
 
 
 def strict_links(meta: Any, found: Callable[[object], Any] = protocol.read_stated) -> Any:

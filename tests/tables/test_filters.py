@@ -11,7 +11,7 @@ import pytest
 import tallyfy_frames as tf
 from tallyfy_frames import tables
 from tallyfy_frames.api.protocol import PRIVATE_PARAMS
-from tallyfy_frames.tables._table import ARGUMENTS
+from tallyfy_frames.tables._filters import ARGUMENTS
 from tallyfy_frames.tables.runs import RunFilters
 
 
