@@ -57,12 +57,27 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
     raise Terminated
 
 
+def _send_again(lost: sys.UnraisableHookArgs) -> None:
+    """What came while Python ran a destructor or a callback of its importer is swallowed there: it is sent once more."""
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    number = signal.SIGINT
+    if issubclass(lost.exc_type, Terminated):
+        number = signal.SIGTERM
+        signal.signal(number, _terminate)
+    again = threading.Timer(0.01, signal.pthread_kill, (threading.main_thread().ident, number))
+    again.daemon = True
+    again.start()
+
+
 @contextlib.contextmanager
 def speaking(log_format: LogFormat) -> Iterator[Voice]:
     """A voice for a command; an error of ours, or a signal, ends the program with its exit code and one line."""
     voice = Voice(log_format)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
+        sys.unraisablehook = _send_again
     try:
         yield voice
     except TallyfyFramesError as error:

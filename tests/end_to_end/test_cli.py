@@ -184,6 +184,30 @@ def test_a_second_sigterm_does_not_keep_the_first_from_cleaning_up(serve: Serve,
         assert "error: terminated" in job.stderr.read()
 
 
+@pytest.mark.parametrize(("sent", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_that_a_destructor_swallows_is_not_lost(sent: str, code: int) -> None:
+    program = f"""
+import os, signal, time
+from tallyfy_frames.cli._command import speaking
+from tallyfy_frames.voice import LogFormat
+
+class Swallows:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{sent})
+        time.sleep(0.1)
+
+import typer
+def main():
+    with speaking(LogFormat.text):
+        Swallows()
+        time.sleep(5)
+typer.run(main)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == code
+    assert re.fullmatch(r"error: (interrupted|terminated); nothing was written\n", done.stderr)
+
+
 def test_a_pipe_is_silent_but_for_one_summary(sandbox: Sandbox) -> None:
     done = run("load", "runs", env=sandbox.environment)
     lines = done.stderr.splitlines()
