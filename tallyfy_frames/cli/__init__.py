@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from tallyfy_frames.cli._command import (
     quiet_retries,
     settings_with,
     speaking,
+    until_interrupted,
 )
 from tallyfy_frames.cli.load import load_app
 from tallyfy_frames.errors import FilterError, SettingsError, UsageError
@@ -223,7 +223,7 @@ def sandbox(  # noqa: PLR0913 - the options of the command
             raise UsageError(str(error)) from None
         except OSError as error:
             raise UsageError(f"cannot listen on port {port}: {error.strerror}", hint="choose another --port") from None
-        with contextlib.suppress(KeyboardInterrupt):  # whoever reads "ready" may end it at once
+        with until_interrupted():  # whoever reads "ready" may end it at once
             for name, value in server.environment.items():
                 typer.echo(f"export {name}={value}")
             typer.echo("ready")

@@ -48,44 +48,84 @@ PaceOption = Annotated[
 ]
 
 
-class Terminated(KeyboardInterrupt):
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C. One that dies before the command has heard of it is sent once more.
+
+    A signal is raised in the midst of anything, and may be swallowed there: by a destructor, by a callback of the importer, by
+    C code that asks whether an attribute is there.
+    """
+
+    number, what, code = signal.SIGINT, "interrupted", 130  # 128 and the signal
+    heard = False
+
+    def __del__(self) -> None:
+        """Nobody holds it any more: it was heard, or it was swallowed."""
+        if not self.heard:
+            _listen(type(self))
+            again = threading.Timer(0.01, signal.pthread_kill, (threading.main_thread().ident, self.number))
+            again.daemon = True
+            again.start()
+
+
+class Terminated(Interrupted):
     """SIGTERM, as schedulers and service managers send it: whatever cleans up after Ctrl-C cleans up after this."""
 
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `timeout` sends two: the second would end the cleaning up
-    raise Terminated
+    number, what, code = signal.SIGTERM, "terminated", 143
 
 
-def _send_again(lost: sys.UnraisableHookArgs) -> None:
-    """What came while Python ran a destructor or a callback of its importer is swallowed there: it is sent once more."""
-    if not issubclass(lost.exc_type, KeyboardInterrupt):
+_asked: type[Interrupted] | None = None  # what the last signal asked for
+
+
+def _listen(kind: type[Interrupted]) -> None:
+    """Raise it where its signal finds the program; until it is heard or lost, more of the same change nothing."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        global _asked  # noqa: PLW0603 - signals are the process's
+        signal.signal(kind.number, signal.SIG_IGN)  # `timeout` sends two: the second would end the cleaning up
+        _asked = kind
+        raise kind
+
+    signal.signal(kind.number, stop)
+
+
+def _unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """Python tells of what a destructor swallowed; of these we know."""
+    if not issubclass(lost.exc_type, Interrupted):
         sys.__unraisablehook__(lost)
-        return
-    number = signal.SIGINT
-    if issubclass(lost.exc_type, Terminated):
-        number = signal.SIGTERM
-        signal.signal(number, _terminate)
-    again = threading.Timer(0.01, signal.pthread_kill, (threading.main_thread().ident, number))
-    again.daemon = True
-    again.start()
 
 
 @contextlib.contextmanager
 def speaking(log_format: LogFormat) -> Iterator[Voice]:
     """A voice for a command; an error of ours, or a signal, ends the program with its exit code and one line."""
     voice = Voice(log_format)
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
-        sys.unraisablehook = _send_again
+    if threading.current_thread() is threading.main_thread():
+        for kind in (Interrupted, Terminated):
+            if signal.getsignal(kind.number) in {signal.SIG_DFL, signal.default_int_handler}:  # else somebody has chosen
+                _listen(kind)
+        sys.unraisablehook = _unraisable
     try:
         yield voice
     except TallyfyFramesError as error:
         raise typer.Exit(voice.fail(error)) from None
-    except KeyboardInterrupt as error:
-        what, code = ("terminated", 143) if isinstance(error, Terminated) else ("interrupted", 130)  # 128 and the signal
-        voice.say("error", "; ".join([what, *getattr(error, "__notes__", ["nothing was written"])]))
-        raise typer.Exit(code) from None
+    except BaseException as error:
+        # A library that a signal finds in native code may raise an error of its own instead (polars: a panic).
+        asked = type(error) if isinstance(error, Interrupted) else _asked
+        if asked is None:
+            raise
+        signal.signal(asked.number, signal.SIG_IGN)
+        if isinstance(error, Interrupted):
+            error.heard = True
+        voice.say("error", "; ".join([asked.what, *getattr(error, "__notes__", ["nothing was written"])]))
+        raise typer.Exit(asked.code) from None
+
+
+@contextlib.contextmanager
+def until_interrupted() -> Iterator[None]:
+    """A block that Ctrl-C ends as it should end."""
+    try:
+        yield
+    except Interrupted as error:
+        error.heard = True
 
 
 def put_out(data: bytes) -> None:

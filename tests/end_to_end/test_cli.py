@@ -184,27 +184,69 @@ def test_a_second_sigterm_does_not_keep_the_first_from_cleaning_up(serve: Serve,
         assert "error: terminated" in job.stderr.read()
 
 
+SWALLOWERS = {
+    "a destructor": """
+class Swallows:
+    def __del__(self):
+        raised()
+def swallow():
+    Swallows()
+""",
+    "a bare except": """
+def swallow():
+    try:
+        raised()
+    except:
+        pass
+""",
+    "a library that turns it into an error of its own": """
+class Panic(BaseException):
+    pass
+def swallow():
+    try:
+        raised()
+    except KeyboardInterrupt:
+        raise Panic from None
+""",
+    "a callback that C asked": """
+class Swallows:
+    @property
+    def __array_interface__(self):
+        raised()
+import ctypes
+def swallow():
+    ctypes.pythonapi.PyObject_HasAttrString(ctypes.py_object(Swallows()), b"__array_interface__")
+""",
+}
+
+
 @pytest.mark.parametrize(("sent", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_that_a_destructor_swallows_is_not_lost(sent: str, code: int) -> None:
+@pytest.mark.parametrize("swallower", SWALLOWERS)
+def test_a_signal_that_somebody_swallows_is_not_lost(sent: str, code: int, swallower: str) -> None:
     program = f"""
 import os, signal, time
+import typer
 from tallyfy_frames.cli._command import speaking
 from tallyfy_frames.voice import LogFormat
 
-class Swallows:
-    def __del__(self):
+times = 0
+def raised():
+    global times
+    times += 1
+    if times == 1:
         os.kill(os.getpid(), signal.{sent})
         time.sleep(0.1)
-
-import typer
+{SWALLOWERS[swallower]}
 def main():
     with speaking(LogFormat.text):
-        Swallows()
+        swallow()
         time.sleep(5)
+        print("went on to its end")
 typer.run(main)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == code
+    assert not done.stdout
     assert re.fullmatch(r"error: (interrupted|terminated); nothing was written\n", done.stderr)
 
 
