@@ -107,13 +107,16 @@ class Tasks(Rows):
     original_summary: pl.String = column("original_summary", about="The same before variables were filled in", personal=True)
     status: pl.String = column(
         "status", about="State when this was read; auto-skipped ones are hidden by a rule",
-        words=("not-started", "active", "in-progress", "completed", "skipped", "auto-skipped"),
+        words=(
+            "not-started", "active", "in-progress", "completed", "complete", "overdue", "hasproblem", "skipped", "auto-skipped",
+        ),
     )  # fmt: skip
     status_label: pl.String = column("status_label", about="The word that the app shows for it")
     run_status: pl.String = column("run_status", about="State of its run, when this was read")
     task_type: pl.String = column(
-        "task_type", about="What completing it means", words=("task", "approval", "expiring", "email", "expiring_email")
-    )
+        "task_type", about="What completing it means; the last two are legacy",
+        words=("task", "approval", "expiring", "email", "expiring_email", "standard", "accept_decline"),
+    )  # fmt: skip
     is_approved: pl.Boolean = column("is_approved", about="Approved or refused; null while undecided")
     position: pl.Int64 = column("position", about="Its place in the run, from 1", unit="place")
     blueprint_position: pl.Int64 = column("blueprint_position", about="The step's place in the template", unit="place")
