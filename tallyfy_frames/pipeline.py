@@ -113,6 +113,9 @@ class Job:
         if report.unknown_keys:
             names = ", ".join(sorted(report.unknown_keys)[:20])
             warn(f"{report.table}: keys that no column knows are kept in 'extra': {names}")
+        if report.unknown_words:
+            told = sorted(f"{column} {word!r}" for column, words in report.unknown_words.items() for word in words)
+            warn(f"{report.table}: words that no table lists are kept as they are: {', '.join(told[:20])}")
         for key, rows in report.rows_cut_off.items():
             what = f"{report.table}: {rows} {self.spec.name} state more {key} than came with them"
             warn(f"{what}; the API may cut off what it includes")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import polars as pl
+
+WORDS_MAX: Final = 50  # new words told of a column: an API that sends ids there must not fill memory and manifests
+MORE: Final = "…"  # stands for the others, and for what is no word (long, or with signs in it) or personal
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,10 @@ class LoadReport:
     duplicates_dropped: int = 0  # rows that came again: pages overlap on purpose, and lists are read again
     values_coerced: dict[str, int] = field(default_factory=dict)  # by column: read from another shape
     values_nulled: dict[str, int] = field(default_factory=dict)  # by column: no reading, made null (on_invalid="null")
+    shapes_seen: dict[str, dict[str, int]] = field(default_factory=dict)  # by column: values of other shapes, readable or not
     rows_quarantined: int = 0
     unknown_keys: dict[str, int] = field(default_factory=dict)  # by path: rows that had them
+    unknown_words: dict[str, dict[str, int]] = field(default_factory=dict)  # by column: rows with words that it does not list
     totals_stated: list[int] = field(default_factory=list)
     rows_cut_off: dict[str, int] = field(default_factory=dict)  # by what they include: rows that state more than came
     lists_gone: int = 0  # where each row of another table has a list: those that the API has none for any more
@@ -93,6 +98,7 @@ class LoadReport:
             (sum(self.values_nulled.values()), "values nulled"),
             (self.rows_quarantined, "rows quarantined"),
             (len(self.unknown_keys), "unknown keys"),
+            (sum(map(len, self.unknown_words.values())), "unknown words"),
             (self.lists_gone, "lists gone"),
             (sum(self.rows_cut_off.values()), "rows cut off"),
         ):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, repeat
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -20,13 +21,14 @@ from tallyfy_frames.frames.parts import count, make
 from tallyfy_frames.frames.privacy import Privacy
 from tallyfy_frames.frames.validate import Breach, Checked, OnInvalid, key_text, validate
 from tallyfy_frames.landing import Batch, Inside, Landing
-from tallyfy_frames.report import LoadReport
+from tallyfy_frames.report import MORE, WORDS_MAX, LoadReport
 from tallyfy_frames.tables._filters import Listing
 from tallyfy_frames.tables._table import Column, Table
 
 QUARANTINE_SCHEMA: Final = pl.Schema(
     [("table", pl.String()), ("id", pl.String()), ("reasons", pl.List(pl.String())), ("row", pl.String())]
 )
+WORD: Final = re.compile(r"[\w -]{1,30}")  # what may be told: no address, no link, and too short for a token
 
 
 @dataclass
@@ -42,7 +44,9 @@ class Shaping:
     rows: int = 0  # of the list, so far
     coerced: Counter[str] = field(default_factory=Counter)
     nulled: Counter[str] = field(default_factory=Counter)
+    shapes: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     unknown: Counter[str] = field(default_factory=Counter)
+    words: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     set_aside: list[tuple[str, str | None, list[str], str]] = field(default_factory=list)
     cut_off: Counter[str] = field(default_factory=Counter)  # by key: rows that state more records than came under it
 
@@ -56,6 +60,9 @@ class Shaping:
         self.wire = self.columns[self.spec.name]
         if self.included:
             self.wire = (*self.wire, *self.included)
+        hashed = self.privacy.mode != "keep"  # or gone: what is personal holds no words any more
+        self.worded = {table.name: [column for column in table.columns if column.words and not (column.personal and hashed)]
+                       for table in self.makes}  # fmt: skip
         self.stated = {key: column for table in self.parts if table.part for key, column in table.part.stated.items()}
 
     def asked(self, listing: Listing) -> Listing:
@@ -107,14 +114,26 @@ class Shaping:
     def checked(self, table: Table, frame: pl.DataFrame, cells: Cells, faults: list[Breach]) -> Checked:
         """A frame held to its contract; what that took is noted."""
         prefix = "" if table.name == self.makes[0].name else f"{table.name}."
-        self.coerced.update({f"{prefix}{column}": count for column, count in cells.coerced.items()})
+        self.coerced.update({f"{prefix}{column}": values for column, values in cells.coerced.items()})
+        for (column, shape), values in [*cells.shapes.items(), *(((column, reason), 1) for _, column, reason in faults)]:
+            self.shapes[f"{prefix}{column}"][shape] += values
         self.unknown.update({f"{prefix}{path}": count for path, count in cells.unknown.items()})
+        for one in self.worded[table.name]:
+            new = _new_words(one, cells.columns[one.name])
+            if new:
+                self.tell(new, self.words[f"{prefix}{one.name}"], personal=one.personal)
         checked = validate(frame, table, faults, on_invalid=self.on_invalid)
         self.nulled.update(f"{prefix}{column}" for _, column, _ in checked.nulled)
         for row, reasons in checked.set_aside.items():
             words = [f"{column}: {reason}" for column, reason in reasons]
             self.set_aside.append((table.name, key_text(frame, table, row), words, cells.row_text(row)))
         return checked
+
+    def tell(self, new: Counter[str], told: Counter[str], *, personal: bool) -> None:
+        """Add words of one column to those told of it, as far as they may be told and there is room."""
+        for word, rows in new.items():
+            known = word in told or (not personal and WORD.fullmatch(word) and len(told) < WORDS_MAX)
+            told[word if known else MORE] += rows
 
     def flat(self, batch: Batch, table: Table) -> tuple[pl.DataFrame, Cells, list[Breach]]:
         """Rows as they came → a flat frame, how they were read, and the cells that could not be."""
@@ -139,13 +158,26 @@ class Shaping:
         """Say what was met so far."""
         report.values_coerced = dict(+self.coerced)
         report.values_nulled = dict(self.nulled)
+        report.shapes_seen = {column: told for column, shapes in self.shapes.items() if (told := dict(+shapes))}
         report.unknown_keys = dict(self.unknown)
+        report.unknown_words = {column: dict(words) for column, words in self.words.items()}
         report.rows_quarantined = len(self.set_aside)
         report.rows_cut_off = dict(+self.cut_off)
 
     def quarantined(self) -> pl.DataFrame:
         """The rows that were set aside."""
         return pl.DataFrame(self.set_aside, schema=QUARANTINE_SCHEMA, orient="row")
+
+
+def _new_words(column: Column, values: Sequence[Any]) -> Counter[str]:
+    """How many rows hold each word that a column does not list. Most hold none: a set of the words there are shows that."""
+    lists = isinstance(column.dtype, pl.List)
+    new = {*(chain.from_iterable(filter(None, values)) if lists else values)}.difference(column.words, (None, ""))
+    if not new:
+        return Counter()
+    return Counter(
+        chain.from_iterable(new.intersection(items or ()) for items in values) if lists else filter(new.__contains__, values)
+    )
 
 
 def _shown(columns: tuple[Column, ...], reveal: Collection[str]) -> tuple[Column, ...]:

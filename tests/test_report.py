@@ -9,6 +9,7 @@ import pytest
 from conftest import settings_for
 
 import tallyfy_frames as tf
+from tallyfy_frames.frames.privacy import Mode
 from tallyfy_frames.sandbox import Sandbox, World
 
 Serve = Callable[..., Sandbox]
@@ -60,7 +61,33 @@ def test_progress_is_told_and_ends(serve: Serve) -> None:
     assert not any(event.done for event in events[:-1])
 
 
-def test_unknown_keys_are_named_once(serve: Serve) -> None:
-    with pytest.warns(tf.TallyfyFramesWarning, match="future_field, guest_link") as caught:
+def test_unknown_keys_and_words_are_named_once(serve: Serve) -> None:
+    with pytest.warns(tf.TallyfyFramesWarning) as caught:
         tf.load_runs(settings=settings_for(serve(world=World(1, 120)), page_size=10))
-    assert len(caught) == 1
+    assert [str(warning.message) for warning in caught] == [
+        "runs: keys that no column knows are kept in 'extra': future_field, guest_link",
+        "runs: words that no table lists are kept as they are: status 'paused'",
+    ]
+
+
+@pytest.mark.parametrize("privacy", ["keep", "drop"])
+def test_new_words_are_counted_and_kept_as_they_are(serve: Serve, privacy: Mode) -> None:
+    sandbox, report = serve(world=World(1, 120, extra_statuses=["on-hold"])), tf.LoadReport()
+    frame = tf.load_runs({"archived": "include"}, settings=settings_for(sandbox), report=report, privacy=privacy)
+    rows = dict(frame["status"].value_counts().iter_rows())
+    assert report.unknown_words == {"status": {word: rows[word] for word in ("paused", "on-hold")}}
+    assert ", 2 unknown words" in str(report)
+    assert report.as_dict()["unknown_words"] == report.unknown_words
+
+
+def test_the_shapes_of_what_was_coerced_add_up(serve: Serve) -> None:
+    report = tf.LoadReport()
+    tf.load_runs(settings=settings_for(serve(world=World(1, 120))), report=report)
+    assert {column: sum(shapes.values()) for column, shapes in report.shapes_seen.items()} == report.values_coerced
+    assert report.shapes_seen["owner_id"].keys() == {"text", "an object", "a whole number for nothing"}
+
+
+def test_the_documented_shapes_are_no_shapes_to_tell(serve: Serve) -> None:
+    report = tf.LoadReport()
+    tf.load_runs(settings=settings_for(serve(world=World(1, 120), plain=True)), report=report)
+    assert (report.shapes_seen, report.values_coerced) == ({}, {})

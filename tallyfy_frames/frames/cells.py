@@ -28,9 +28,17 @@ class Cells:
     height: int
     columns: dict[str, list[Any]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    coerced: Counter[str] = field(default_factory=Counter)  # values that were read from another shape, by column
+    shapes: Counter[tuple[str, str]] = field(default_factory=Counter)  # values read from another shape, by column and shape
     unknown: Counter[str] = field(default_factory=Counter)  # keys that no column knows, by path
     texts: dict[int, str] = field(default_factory=dict)  # rows with a fault, as JSON text as they came, secrets masked
+
+    @property
+    def coerced(self) -> Counter[str]:
+        """Values that were read from another shape, by column."""
+        coerced = Counter[str]()
+        for (column, _), values in self.shapes.items():
+            coerced[column] += values
+        return coerced
 
     def taken(self, rows: Sequence[int]) -> Cells:
         """Only these rows; positions rise. Faults and texts are renumbered; the counts stay those of the whole."""
@@ -50,7 +58,7 @@ class Cells:
             places = {row: place for place, row in enumerate(rows)}
             faults = [Fault(places[fault.row], fault.column, fault.reason) for fault in faults if fault.row in places]
             texts = {places[row]: text for row, text in texts.items() if row in places}
-        return Cells(len(rows), columns, faults, self.coerced, self.unknown, texts)
+        return Cells(len(rows), columns, faults, self.shapes, self.unknown, texts)
 
     @classmethod
     def joined(cls, many: Sequence[Cells]) -> Cells:
@@ -67,25 +75,25 @@ class Cells:
             whole.height += cells.height
             whole.faults += [Fault(start + fault.row, fault.column, fault.reason) for fault in cells.faults]
             whole.texts |= {start + row: text for row, text in cells.texts.items()}
-            whole.coerced.update(cells.coerced)
+            whole.shapes.update(cells.shapes)
             whole.unknown.update(cells.unknown)
         return whole
 
     def packed(self) -> bytes:
         """Bytes that :meth:`unpacked` reads, value by value the same."""
         faults = [(fault.row, fault.column, fault.reason) for fault in self.faults]
-        return _encode((self.height, self.columns, faults, self.coerced, self.unknown, self.texts))
+        return _encode((self.height, self.columns, faults, self.shapes, self.unknown, self.texts))
 
     @classmethod
     def unpacked(cls, data: bytes) -> Cells:
         """What was packed; ``ValueError`` for anything else."""
-        height, columns, faults, coerced, unknown, texts = _decoder.decode(data)  # its error is a ValueError
+        height, columns, faults, shapes, unknown, texts = _decoder.decode(data)  # its error is a ValueError
         rows = range(height)
         if any(len(values) != height for values in columns.values()):
             raise ValueError("columns of different heights")
         if any(row not in rows for row in chain(texts, map(itemgetter(0), faults))):
             raise ValueError("a row that there is not")
-        return cls(height, columns, [Fault(*fault) for fault in faults], Counter(coerced), Counter(unknown), texts)
+        return cls(height, columns, [Fault(*fault) for fault in faults], Counter(shapes), Counter(unknown), texts)
 
     def row_text(self, row: int) -> str:
         """A row as JSON text: as it came, or, since all of it could be read, its cells by column."""
@@ -97,7 +105,7 @@ class Cells:
 
 Cell: TypeAlias = str | int | float | bool | list[int | str] | None
 Packed: TypeAlias = tuple[
-    int, dict[str, list[Cell]], list[tuple[int, str, str]], Mapping[str, int], Mapping[str, int], dict[int, str]
+    int, dict[str, list[Cell]], list[tuple[int, str, str]], Mapping[tuple[str, str], int], Mapping[str, int], dict[int, str]
 ]
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -131,14 +131,14 @@ def _objects(values: Sequence[Any], parent: str, layout: Layout, cells: Cells) -
     if {*map(type, values)} <= ({dict, list, _NONE} if empty else {dict, _NONE}):
         plain = [value or nothing for value in values]
         if not (empty and list in {*map(type, plain)}) and set[str]().union(*plain).isdisjoint({"data", "meta"}):
-            cells.coerced[first] += empty
+            cells.shapes[first, kind([])] += empty
             return plain
     found: list[Row] = []
     for position, given in enumerate(values):
         value = given
         if type(value) is dict and value and value.keys() <= {"data", "meta"}:
             value = value.get("data")
-            cells.coerced[first] += bool(value)
+            cells.shapes[first, "an object in 'data'"] += bool(value)
         if type(value) is dict:
             found.append(value)
             continue
@@ -146,10 +146,10 @@ def _objects(values: Sequence[Any], parent: str, layout: Layout, cells: Cells) -
         if value is None:
             continue
         if value == []:
-            cells.coerced[first] += 1
+            cells.shapes[first, kind(value)] += 1
         elif "percent" in children and isinstance(value, int | float | str | msgspec.Raw) and not isinstance(value, bool):
             found[-1] = {"percent": value}  # and its own reader decides
-            cells.coerced[children["percent"]] += isinstance(value, int | float)
+            cells.shapes[children["percent"], f"{kind(value)} in place of {parent}"] += isinstance(value, int | float)
         else:
             cells.faults.append(Fault(position, first, f"{parent} is {kind(value)}, not an object"))
     return found

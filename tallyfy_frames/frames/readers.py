@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +32,16 @@ INTEGER: Final = re.compile(r"[+-]?\d{1,19}")
 FLOAT: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 ADDRESS: Final = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")  # what a text that is an address begins with
 ARRAY_KEY: Final = re.compile(r"[0-9]{1,9}")
+KINDS: Final[Mapping[type, str]] = {
+    bool: "a flag",
+    str: "text",
+    int: "a whole number",
+    float: "a number with a fraction",
+    list: "a list",
+    dict: "an object",
+}
+NOTHINGS: Final[Mapping[type, str]] = {one: f"{words} for nothing" for one, words in KINDS.items()}
+RAW: Final = "a number with more digits than fit"
 FLAGS: Final[Mapping[object, bool]] = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -40,16 +51,21 @@ class Unreadable(Exception):
 
 def kind(value: object) -> str:
     """A JSON value's type in words: enough to find the fault, and nothing of the value."""
-    if isinstance(value, bool):
-        return "a flag"
-    names: Mapping[type, str] = {
-        str: "text",
-        int: "a whole number",
-        float: "a number with a fraction",
-        list: "a list",
-        dict: "an object",
-    }
-    return names.get(type(value), "a number with more digits than fit")
+    return KINDS.get(type(value), RAW)
+
+
+def shape(value: object, cell: object) -> str:
+    """What came, where a reader had to make ``cell`` of it, in words: its type, and of a list those of its odd items."""
+    if isinstance(value, list) and isinstance(cell, list):
+        return _list_shape(frozenset(map(type, value)), frozenset(map(type, cell)))
+    return (KINDS if cell is not None else NOTHINGS).get(type(value), RAW)
+
+
+@cache
+def _list_shape(came: frozenset[type], made: frozenset[type]) -> str:
+    """That of a list, by the types of the items that came, and of those that they became; there are few of either."""
+    odd = sorted(KINDS.get(one, RAW) for one in came - made - {type(None)})
+    return f"a list with {' and '.join(odd) or 'words for nothing'}"
 
 
 def _text(value: Any) -> tuple[str | None, bool]:

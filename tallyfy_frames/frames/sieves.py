@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain, compress, count, islice, repeat
 from operator import itemgetter
@@ -14,7 +15,7 @@ import msgspec
 
 from tallyfy_frames.frames.cells import Cells, Fault
 from tallyfy_frames.frames.masking import masked_texts
-from tallyfy_frames.frames.readers import EXACT_FLOAT, READERS, Unreadable
+from tallyfy_frames.frames.readers import EXACT_FLOAT, READERS, Unreadable, shape
 from tallyfy_frames.tables._table import Column, Reads
 
 INT64_MIN: Final = -(2**63)
@@ -57,24 +58,28 @@ def _held(reads: Reads, values: Sequence[Any]) -> list[Any] | None:
 
 def _read(column: Column, places: Iterable[int], values: Sequence[Any], done: list[Any], cells: Cells) -> None:
     """Some cells, by their reader. The same few words come again and again: each is read once."""
-    read, repairs = READERS[column.reads], 0
-    known: dict[tuple[type, Any], tuple[Any, bool]] = {}
+    read = READERS[column.reads]
+    shapes: defaultdict[str, int] = defaultdict(int)
+    known: dict[tuple[type, Any], tuple[Any, str]] = {}
     for place in places:
         value = values[place]
         word = (type(value), value) if type(value) in WORDS else None
         if word is not None and word in known:
-            done[place], coerced = known[word]
+            done[place], odd = known[word]
         else:
             try:
                 done[place], coerced = read(value)
             except Unreadable as unreadable:
                 cells.faults.append(Fault(place, column.name, str(unreadable)))
-                done[place], coerced = None, False
+                done[place], odd = None, ""
             else:
+                odd = shape(value, done[place]) if coerced else ""
                 if word is not None:
-                    known[word] = done[place], coerced
-        repairs += coerced
-    cells.coerced[column.name] += repairs
+                    known[word] = done[place], odd
+        if odd:
+            shapes[odd] += 1
+    for odd, times in shapes.items():
+        cells.shapes[column.name, odd] += times
 
 
 def read_json(columns: Sequence[tuple[Column, Sequence[Any]]], cells: Cells) -> None:

@@ -53,9 +53,9 @@ def column(  # noqa: PLR0913 - the facts of a column
 ) -> Any:
     """A column: the JSON paths its value comes from (the first that is there counts), and what it means.
 
-    ``words`` are the values seen so far; they are told, not enforced, because the API adds words. ``inner`` is the type
-    of a list's items. ``personal``: it may say who somebody is, or what they wrote; user ids alone do not. ``refers``: the
-    ``table.column`` in which its values are to be found.
+    ``words`` are the values seen so far; they are told, not enforced, because the API adds words: the report names those.
+    ``inner`` is the type of a list's items. ``personal``: it may say who somebody is, or what they wrote; user ids alone do
+    not. ``refers``: the ``table.column`` in which its values are to be found.
     """
     return pa.Field(
         nullable=nullable,

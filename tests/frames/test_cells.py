@@ -19,6 +19,7 @@ cell = (
     | st.lists(st.integers(-9, 9) | st.text(max_size=2), max_size=3)
 )  # fmt: skip
 counts = st.dictionaries(st.sampled_from(NAMES), st.integers(1, 9)).map(Counter)
+shapes = st.dictionaries(st.tuples(st.sampled_from(NAMES), st.sampled_from(["text", "a list"])), st.integers(1, 9)).map(Counter)
 
 
 @st.composite
@@ -27,7 +28,7 @@ def any_cells(draw: st.DrawFn) -> Cells:
     columns = {name: draw(st.lists(cell, min_size=height, max_size=height)) for name in NAMES}
     rows = draw(st.lists(st.integers(0, height - 1), max_size=3)) if height else []
     faults = [Fault(row, draw(st.sampled_from(NAMES)), "no number") for row in rows]
-    return Cells(height, columns, faults, draw(counts), draw(counts), {row: json.dumps({"row": row}) for row in rows})
+    return Cells(height, columns, faults, draw(shapes), draw(counts), {row: json.dumps({"row": row}) for row in rows})
 
 
 def as_rows(cells: Cells) -> list[tuple[Any, ...]]:
@@ -46,7 +47,7 @@ def test_what_is_packed_comes_out_the_same(cells: Cells) -> None:
     again = Cells.unpacked(cells.packed())
     assert as_rows(again) == as_rows(cells)
     assert again == cells
-    assert isinstance(again.coerced, Counter)
+    assert isinstance(again.shapes, Counter)
 
 
 @given(any_cells(), st.data())
@@ -56,7 +57,7 @@ def test_rows_that_are_taken_keep_all_that_is_known_of_them(cells: Cells, data: 
     assert taken.height == len(rows)
     assert as_rows(taken) == [as_rows(cells)[row] for row in rows]
     assert {*taken.columns} == {*NAMES}
-    assert (taken.coerced, taken.unknown) == (cells.coerced, cells.unknown)
+    assert (taken.shapes, taken.unknown) == (cells.shapes, cells.unknown)
 
 
 @given(st.lists(any_cells(), min_size=1, max_size=4))

@@ -22,7 +22,7 @@ from tallyfy_frames.frames import decode as decode_module
 from tallyfy_frames.frames.decode import MISSES_MAX, Cells, Fault, decode, decode_body
 from tallyfy_frames.frames.flatten import flatten
 from tallyfy_frames.frames.masking import MASK
-from tallyfy_frames.frames.readers import READERS, Unreadable
+from tallyfy_frames.frames.readers import READERS, Unreadable, shape
 from tallyfy_frames.frames.shapes import STRANGE_MAX, Layout
 from tallyfy_frames.frames.texts import Texts
 from tallyfy_frames.sandbox import World
@@ -192,11 +192,11 @@ OWN: dict[Reads, st.SearchStrategy[Any]] = {
 any_value = json_values | words | numbers | st.sampled_from([msgspec.Raw(b"33.33333333333333333333"), msgspec.Raw(b"1e400")])
 
 
-def read_one_by_one(reads: Reads, values: list[Any]) -> tuple[list[Any], list[tuple[int, str]], int]:
-    """Cells, faults and repairs by the reader alone."""
+def read_one_by_one(reads: Reads, values: list[Any]) -> tuple[list[Any], list[tuple[int, str]], list[str]]:
+    """Cells, faults and the shapes of what was repaired, by the reader alone."""
     cells: list[Any] = []
     faults: list[tuple[int, str]] = []
-    repairs = 0
+    shapes: list[str] = []
     for place, value in enumerate(values):
         cell, repaired = None, False
         if value is not None:
@@ -205,8 +205,8 @@ def read_one_by_one(reads: Reads, values: list[Any]) -> tuple[list[Any], list[tu
             except Unreadable as unreadable:
                 faults.append((place, str(unreadable)))
         cells.append(cell)
-        repairs += repaired
-    return cells, faults, repairs
+        shapes += [shape(value, cell)] if repaired else []
+    return cells, faults, shapes
 
 
 def exactly(cells: list[Any]) -> list[str]:
@@ -221,12 +221,12 @@ def test_a_sieve_lets_nothing_pass_that_its_reader_would_change(reads: Reads, da
     hostile = data.draw(st.booleans())
     own = st.none() | OWN[reads]
     values = data.draw(st.lists(own | any_value if hostile else own, max_size=8))
-    wanted, faults, repairs = read_one_by_one(reads, values)
+    wanted, faults, shapes = read_one_by_one(reads, values)
     found = decode([{"c": value} for value in values], [column(reads)])
     cells = found.columns["c"]
     assert exactly(cells) == exactly(wanted)
     assert [(fault.row, fault.reason) for fault in found.faults] == faults
-    assert found.coerced["c"] == repairs
+    assert found.shapes == Counter(("c", odd) for odd in shapes)
 
 
 def assert_rows_are_read_alike_alone_and_together(rows: list[dict[str, Any]], columns: Sequence[Column]) -> None:
@@ -236,14 +236,14 @@ def assert_rows_are_read_alike_alone_and_together(rows: list[dict[str, Any]], co
         assert exactly(cells) == exactly([one.columns[name][0] for one in alone]), name
     faults = {(place, fault.column, fault.reason) for place, one in enumerate(alone) for fault in one.faults}
     assert {(fault.row, fault.column, fault.reason) for fault in together.faults} == faults
-    assert +together.coerced == sum((one.coerced for one in alone), Counter())
+    assert +together.shapes == sum((one.shapes for one in alone), Counter())
     assert +together.unknown == sum((one.unknown for one in alone), Counter())
 
 
 def read_by_readers_alone(column: Column, values: Sequence[Any], cells: Cells) -> None:
-    cells.columns[column.name], faults, repairs = read_one_by_one(column.reads, list(values))
+    cells.columns[column.name], faults, shapes = read_one_by_one(column.reads, list(values))
     cells.faults += [Fault(row, column.name, reason) for row, reason in faults]
-    cells.coerced[column.name] += repairs
+    cells.shapes.update((column.name, odd) for odd in shapes)
 
 
 def decode_slowly(rows: list[dict[str, Any]], columns: Sequence[Column]) -> Cells:
@@ -264,7 +264,7 @@ def assert_same(cells: Cells, wanted: Cells) -> None:
     assert {(fault.row, fault.column, fault.reason) for fault in cells.faults} == {
         (fault.row, fault.column, fault.reason) for fault in wanted.faults
     }
-    assert (+cells.coerced, +cells.unknown, cells.texts) == (+wanted.coerced, +wanted.unknown, wanted.texts)
+    assert (+cells.shapes, +cells.unknown, cells.texts) == (+wanted.shapes, +wanted.unknown, wanted.texts)
 
 
 # Rows as documented but for a few keys: nearly all of a page is seen at once, and the rest must come out the same.
