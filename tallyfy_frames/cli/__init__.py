@@ -197,10 +197,17 @@ def sandbox(  # noqa: PLR0913 - the options of the command
     ] = None,
     live_seed: Annotated[int, typer.Option(help="Another seed is another history.")] = 1,
     latency_ms: Annotated[float, typer.Option(min=0, help="Added to every answer.")] = 0,
+    sign_in: Annotated[
+        str, typer.Option(help="Whose variables to print: token, application, or refresh (a user's token for an application).")
+    ] = "token",
+    token_uses: Annotated[
+        int | None,
+        typer.Option(min=1, help="An application's access token ends after so many requests.", show_default=False),
+    ] = None,
     log_format: LogOption = LogFormat.text,
 ) -> None:
     """Serve a stand-in for the API on loopback, as unkind as the real one, until interrupted."""
-    from tallyfy_frames.sandbox import FAULTS, LIVE, QUIRKS, Sandbox, World  # noqa: PLC0415
+    from tallyfy_frames.sandbox import FAULTS, LIVE, QUIRKS, SIGN_INS, Sandbox, World  # noqa: PLC0415
 
     for given, known in ((fault, FAULTS), (quirk, QUIRKS), (live, LIVE)):
         if given == ["list"]:
@@ -208,6 +215,8 @@ def sandbox(  # noqa: PLR0913 - the options of the command
                 typer.echo(f"{name}\t{meaning}")
             return
     with speaking(log_format) as voice:
+        if sign_in not in SIGN_INS:
+            raise UsageError(f"--sign-in={sign_in}", hint=f"there are {', '.join(SIGN_INS)}")
         try:
             server = Sandbox(
                 World(seed, runs),
@@ -217,6 +226,7 @@ def sandbox(  # noqa: PLR0913 - the options of the command
                 live=live or (),
                 live_seed=live_seed,
                 latency_ms=latency_ms,
+                token_uses=token_uses,
                 port=port,
             )
         except ValueError as error:
@@ -224,7 +234,7 @@ def sandbox(  # noqa: PLR0913 - the options of the command
         except OSError as error:
             raise UsageError(f"cannot listen on port {port}: {error.strerror}", hint="choose another --port") from None
         with until_interrupted():  # whoever reads "ready" may end it at once
-            for name, value in server.environment.items():
+            for name, value in server.environment_of(sign_in).items():
                 typer.echo(f"export {name}={value}")
             typer.echo("ready")
             sys.stdout.flush()

@@ -3,7 +3,7 @@
 from tallyfy_frames.sandbox.faults import FAULTS, Fault
 from tallyfy_frames.sandbox.live import LIVE, Mover
 from tallyfy_frames.sandbox.routes import QUIRKS
-from tallyfy_frames.sandbox.server import Limit, Logged, Sandbox
+from tallyfy_frames.sandbox.server import SIGN_INS, Limit, Logged, Sandbox
 from tallyfy_frames.sandbox.world import World
 
-__all__ = ["FAULTS", "LIVE", "QUIRKS", "Fault", "Limit", "Logged", "Mover", "Sandbox", "World"]
+__all__ = ["FAULTS", "LIVE", "QUIRKS", "SIGN_INS", "Fault", "Limit", "Logged", "Mover", "Sandbox", "World"]

@@ -1,7 +1,7 @@
 """The sandbox's HTTP server: headers, limits and faults around ``routes.py``. The standard library alone.
 
 It demands what the real API demands (``Authorization``, ``Accept``, ``X-Tallyfy-Client``), answers errors in the variants
-that were seen, and keeps a log of requests for tests.
+that were seen, and keeps a log of requests for tests. Tokens come from ``tokens.py``.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ from tallyfy_frames.sandbox.faults import EDITS, SPOILS, Fault, edit
 from tallyfy_frames.sandbox.lists import LISTS
 from tallyfy_frames.sandbox.live import Mover
 from tallyfy_frames.sandbox.routes import QUIRKS, Refused, Routes
+from tallyfy_frames.sandbox.tokens import WEEK_S, Tokens
 from tallyfy_frames.sandbox.wire import Wire, http_date
 from tallyfy_frames.sandbox.world import World
 
 LIST_ROUTES: Final = frozenset({"runs", *LISTS})
 LISTS_WITHIN: Final = frozenset({"steps", "tasks"})  # of a template, a run or a person
+TOKEN_PATHS: Final = frozenset({"/oauth/token", "/api/oauth/token"})
+SIGN_INS: Final = ("token", "application", "refresh")
 HTML: Final = b"<!DOCTYPE html><html><head><title>502</title></head><body><h1>Bad Gateway</h1><!-- %s --></body></html>"
 OVERSIZED_BYTES: Final = 200_000_000
 
@@ -83,13 +86,15 @@ class Limit:
 class Sandbox:
     """A server on loopback over one world; a context manager that serves from a thread.
 
-    ``requests`` is the log. ``base_url``, ``token`` and ``org_id`` are what a client needs. ``live`` makes the list move while
-    it is read, ``script`` moves it by hand: what to do just before the list request of a number is answered. Both change
+    ``requests`` is the log, ``token_requests`` that of the token route, where ``token_faults`` strike. ``base_url``, ``token``
+    and ``org_id`` are what a client needs, or :meth:`environment_of`. ``live`` makes the list move while it is read, ``script``
+    moves it by hand: what to do just before the list request of a number is answered. Both change
     ``world`` itself.
     """
 
     world: World = field(default_factory=World)
     faults: Sequence[Fault | str] = ()
+    token_faults: Sequence[Fault | str] = ()  # by the number of the token request
     quirks: Collection[str] = ()
     limits: Sequence[Limit | str] = ()
     live: Sequence[str] = ()
@@ -97,11 +102,14 @@ class Sandbox:
     script: Mapping[int, Callable[[Mover], object]] = field(default_factory=dict)
     latency_ms: float = 0
     slow_s: float = 5.0  # how long the fault "slow" is silent, and "drip" drips
+    token_uses: int | None = None  # requests that an access token lets in, if the route gave it; None: as many as there are
+    token_lifetime_s: float = WEEK_S
     plain: bool = False  # documented shapes only
     foreign_origin: str = "http://127.0.0.1:9"  # where "foreign-next" and "foreign-redirect" point
     host: str = "127.0.0.1"
     port: int = 0
     requests: list[Logged] = field(default_factory=list, init=False)
+    token_requests: list[Logged] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         """Check names, then bind."""
@@ -109,12 +117,16 @@ class Sandbox:
         if unknown:
             message = f"no quirk {', '.join(unknown)}; there are {', '.join(QUIRKS)}"
             raise ValueError(message)
-        self.faults = [Fault.parse(fault) if isinstance(fault, str) else fault for fault in self.faults]
+        self.faults, self.token_faults = (
+            [Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults]
+            for faults in (self.faults, self.token_faults)
+        )
         self.limits = [Limit.parse(limit) if isinstance(limit, str) else limit for limit in self.limits]
         # Held while an answer is made, not while it is sent: each shows one state of the world and of what is remembered of it.
         self.lock = threading.RLock()
         self.list_requests = 0
-        self.revoked = False
+        self.revoked = False  # the personal token and the application, for good
+        self.tokens = Tokens(self.world, self.quirks, self.token_uses, self.token_lifetime_s)
         self.routes = Routes(self.world, Wire(self.world, self.quirks, plain=self.plain), self.quirks, lambda: self.base_url)
         self.mover = Mover(self.routes, self.live, self.live_seed, self.script)
         self.server = _Server((self.host, self.port), _Handler)
@@ -128,7 +140,7 @@ class Sandbox:
 
     @property
     def token(self) -> str:
-        """The one token it accepts."""
+        """The personal token, which lives until it is revoked."""
         return self.world.token
 
     @property
@@ -138,8 +150,18 @@ class Sandbox:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that point a client at it."""
-        return {"TALLYFY_ACCESS_TOKEN": self.token, "TALLYFY_ORG_ID": self.org_id, "TALLYFY_BASE_URL": self.base_url}
+        """The variables that point a client at it, with the personal token."""
+        return self.environment_of("token")
+
+    def environment_of(self, sign_in: str) -> dict[str, str]:
+        """The same for one of ``SIGN_INS``. What another way would need is blank: that is not given."""
+        way = {"TALLYFY_ACCESS_TOKEN": self.token}
+        if sign_in != "token":
+            way = {"TALLYFY_ACCESS_TOKEN": "", "TALLYFY_CLIENT_ID": self.tokens.client_id}
+            way |= {"TALLYFY_CLIENT_SECRET": self.tokens.client_secret}
+        if sign_in == "refresh":
+            way |= {"TALLYFY_REFRESH_TOKEN": self.tokens.refresh_token}
+        return {**way, "TALLYFY_ORG_ID": self.org_id, "TALLYFY_BASE_URL": self.base_url}
 
     def serve(self) -> None:
         """Serve until interrupted."""
@@ -171,11 +193,12 @@ class Sandbox:
             left = min((limit.count - len(limit.accepted) for limit in limits), default=None)
         return wait_s, left
 
-    def log(self, path: str, query: dict[str, str], headers: dict[str, str]) -> Logged:
-        """A new entry of the log."""
+    def log(self, path: str, query: dict[str, str], headers: dict[str, str], method: str = "GET") -> Logged:
+        """A new entry of the log: a POST's is that of the token route."""
         with self.lock:
-            entry = Logged(len(self.requests) + 1, time.monotonic(), "GET", path, query, headers)
-            self.requests.append(entry)
+            log = self.requests if method == "GET" else self.token_requests
+            entry = Logged(len(log) + 1, time.monotonic(), method, path, query, headers)
+            log.append(entry)
         return entry
 
     def look(self, path: Sequence[str], query: Mapping[str, str], entry: Logged, target: str) -> object:
@@ -260,10 +283,28 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(sandbox.latency_ms / 1000)
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.entry = sandbox.log(split.path, query, headers)
-        try:
+
+        def answer() -> None:
             self.demand_headers()
             self.demand_rights(path)
             self.answer(path, query)
+
+        self.guarded(answer)
+
+    def do_POST(self) -> None:
+        """Answer a request for a token."""
+        sandbox = self.server.sandbox
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if sandbox.latency_ms:
+            time.sleep(sandbox.latency_ms / 1000)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.entry = sandbox.log(self.path, {}, headers, "POST")
+        self.guarded(lambda: self.answer_token(body))
+
+    def guarded(self, answer: Callable[[], object]) -> None:
+        """What ``answer`` sends, or what it refuses."""
+        try:
+            answer()
         except Refused as refused:
             self.send_json(refused.status, refused.body)
         except OSError:
@@ -285,6 +326,22 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_json(200, body, {} if left is None else {"X-RateLimit-Remaining": str(left)})
 
+    def answer_token(self, body: bytes) -> None:
+        """What the fault of the hour and the application make of a request for a token. The API's limits are not for it."""
+        sandbox, number = self.server.sandbox, self.entry.number
+        if self.path not in TOKEN_PATHS:
+            raise Refused(404, {"error": True, "message": "Endpoint not found", "code": "ENDPOINT_NOT_FOUND"})
+        faults = (fault.name for fault in sandbox.token_faults if isinstance(fault, Fault) and fault.strikes(number))
+        self.entry.fault = next(faults, None)
+        with sandbox.lock:
+            answer = None
+            if self.entry.fault is None or self.entry.fault in SPOILS:
+                answer = sandbox.tokens.answer(self.headers.get("Content-Type", ""), body, revoked=sandbox.revoked)
+        if self.entry.fault is not None:
+            self.strike(self.entry.fault, answer)
+        else:
+            self.send_json(200, answer, {"Cache-Control": "no-store"})
+
     def demand_headers(self) -> None:
         """The three headers; each one missing looks as it does in production."""
         authorization = self.headers.get("Authorization", "")
@@ -292,11 +349,15 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(404, {"html": True})
         if not self.headers.get("X-Tallyfy-Client"):
             raise Refused(404, {"error": True, "message": "Endpoint not found", "code": "ENDPOINT_NOT_FOUND"})
-        if authorization != f"Bearer {self.server.sandbox.token}" or self.server.sandbox.revoked:
+        sandbox = self.server.sandbox
+        with sandbox.lock:
+            admitted = not sandbox.revoked and sandbox.tokens.admits(authorization)
+        if not admitted:
             raise Refused(401, {"message": "Unauthenticated."})
 
     def demand_rights(self, path: Sequence[str]) -> None:
-        """The token belongs to one organization."""
+        """The token belongs to one organization; that of an application may be of less use."""
+        self.server.sandbox.tokens.demand_rights(self.headers.get("Authorization", ""), path)
         if path[:1] == ["organizations"] and (len(path) < 2 or path[1] != self.server.sandbox.org_id):
             if "wrong-org-404" in self.server.sandbox.quirks:
                 raise Refused(404, {"error": True, "message": "Not found", "code": "RESOURCE_NOT_FOUND"})
