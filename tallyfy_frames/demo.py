@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tallyfy_frames.atomic import replacing
 from tallyfy_frames.errors import MissingExtra, TallyfyFramesWarning
 from tallyfy_frames.lake.published import read_snapshot
 from tallyfy_frames.lake.snapshot import write_snapshot
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.sandbox import Sandbox, World
 from tallyfy_frames.settings import Settings
-from tallyfy_frames.sinks.atomic import replacing
 from tallyfy_frames.voice import printable
 
 BAR_WIDTH: Final = 24

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from tallyfy_frames import tables
+from tallyfy_frames import atomic, tables
 from tallyfy_frames.cli._command import (
     InvalidOption,
     LogOption,
@@ -28,7 +28,6 @@ from tallyfy_frames.cli._command import (
     speaking,
 )
 from tallyfy_frames.errors import EXIT_CODES, IncompleteRead, SinkError, UsageError
-from tallyfy_frames.sinks import atomic
 from tallyfy_frames.sinks.formats import Format
 from tallyfy_frames.voice import LogFormat, printable
 

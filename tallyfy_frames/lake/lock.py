@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from tallyfy_frames.atomic import refusals
 from tallyfy_frames.errors import LockHeld
-from tallyfy_frames.sinks.atomic import refusals
 
 LOCK_NAME: Final = ".lock"
 TRIES: Final = 10  # each in vain only if another job ended, and removed the root, at that very moment

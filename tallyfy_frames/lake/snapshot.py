@@ -25,6 +25,7 @@ import polars as pl
 from tallyfy_frames import pipeline
 from tallyfy_frames._version import __version__
 from tallyfy_frames.account import token_user
+from tallyfy_frames.atomic import refusals, sync_folder, write_text
 from tallyfy_frames.contracts import CONTRACT_VERSION
 from tallyfy_frames.errors import PaginationError, ShrinkRefused, SinkError
 from tallyfy_frames.frames.privacy import MODES, Mode, Privacy
@@ -37,7 +38,6 @@ from tallyfy_frames.progress import ProgressOption
 from tallyfy_frames.reading import FILTERED, Reading, check_arguments, privacy_of, readings
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
-from tallyfy_frames.sinks.atomic import refusals, sync_folder, write_text
 from tallyfy_frames.sinks.parquet import ParquetSink, Written, write_quarantine
 from tallyfy_frames.tables._filters import Filters
 from tallyfy_frames.tables._table import Table

@@ -32,8 +32,8 @@ from typing import Any, Final, Self
 
 import pyarrow as pa
 
+from tallyfy_frames.atomic import refusals
 from tallyfy_frames.errors import ApiError, PaginationError, RateLimited, SinkError, TallyfyFramesError, warn
-from tallyfy_frames.sinks.atomic import refusals
 
 logger: Final = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tallyfy_frames.sinks.atomic import refusals
+from tallyfy_frames.atomic import refusals
 from tallyfy_frames.tables._table import Table
 
 NULL_FOLDER: Final = "__HIVE_DEFAULT_PARTITION__"  # Hive's name for null; every reader knows it

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tallyfy_frames as tf
-from tallyfy_frames.sinks.atomic import replacing, write_text
+from tallyfy_frames.atomic import replacing, write_text
 
 
 def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
