@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ServerError,
         SettingsError,
         ShrinkRefused,
+        SignInError,
         SinkError,
         TallyfyFramesError,
         TallyfyFramesWarning,
@@ -52,8 +53,8 @@ _HOMES: Final = {
     "tallyfy_frames.dataset": ("Dataset", "load_dataset"),
     "tallyfy_frames.errors": (
         "ApiError", "AuthError", "ContractError", "DecodeError", "FilterError", "IncompleteRead", "LockHeld", "MissingExtra",
-        "NotFound", "PaginationError", "RateLimited", "ServerError", "SettingsError", "ShrinkRefused", "SinkError",
-        "TallyfyFramesError", "TallyfyFramesWarning", "UsageError",
+        "NotFound", "PaginationError", "RateLimited", "ServerError", "SettingsError", "ShrinkRefused", "SignInError",
+        "SinkError", "TallyfyFramesError", "TallyfyFramesWarning", "UsageError",
     ),
     "tallyfy_frames.lake.manifest": ("Manifest",),
     "tallyfy_frames.lake.published": ("read_snapshot",),

@@ -6,7 +6,7 @@ from typing import Any
 
 from tallyfy_frames.api import protocol
 from tallyfy_frames.api.transport import Client
-from tallyfy_frames.errors import AuthError, NotFound
+from tallyfy_frames.errors import AuthError, NotFound, SignInError
 from tallyfy_frames.frames.masking import masked
 from tallyfy_frames.settings import Settings
 
@@ -20,9 +20,9 @@ def token_user(settings: Settings) -> int | None:
         except NotFound:
             return None
         except AuthError as error:
-            if error.where.get("status") == 403:  # a right that is missing; 401 is a token that is
-                return None
-            raise
+            if isinstance(error, SignInError) or error.where.get("status") != 403:
+                raise  # a token that is missing; 403 is a right that is
+            return None
     user = me.get("id") if isinstance(me, dict) else None
     return int(user) if isinstance(user, int | str) and str(user).isdecimal() else None
 

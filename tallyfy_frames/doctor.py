@@ -1,4 +1,4 @@
-"""Looks at address, token, organization and rights, and says what to do next. Reads only."""
+"""Looks at address, token, organization and rights, and says what to do next. Reads only; a token may be asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tallyfy_frames.account import organizations
 from tallyfy_frames.api import protocol
 from tallyfy_frames.api.transport import Client
-from tallyfy_frames.errors import AuthError, NotFound, SettingsError, TallyfyFramesError
+from tallyfy_frames.errors import AuthError, NotFound, SettingsError, SignInError, TallyfyFramesError
 from tallyfy_frames.settings import ORG_HINT, Settings
 
 
@@ -31,7 +31,7 @@ class Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Findings in the order of looking; the first with an error is the last."""
-    yield Finding("settings", f"organization {settings.org_id} at {settings.base_url}")
+    yield Finding("settings", f"organization {settings.org_id} at {settings.base_url}, {_signing_in(settings)}")
     with Client(settings) as client:
         for look in (_address_and_token, _organization, _rights, _runs):
             try:
@@ -39,6 +39,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
             except TallyfyFramesError as error:
                 yield Finding(look.__name__.strip("_").replace("_", " "), error.what, error, error.hint or "")
                 return
+
+
+def _signing_in(settings: Settings) -> str:
+    if settings.token is not None:
+        return "with a personal access token"
+    by = "" if settings.refresh_token is None else " and a user's refresh token"
+    return f"as application {settings.client_id}{by}, with tokens from {settings.token_route}"
 
 
 def _ask(client: Client, *path: str) -> Any:
@@ -49,7 +56,7 @@ def _address_and_token(client: Client, _settings: Settings) -> Finding:
     try:
         _ask(client, "me")
     except (NotFound, AuthError) as error:
-        if error.where.get("status") == 401:
+        if isinstance(error, SignInError) or error.where.get("status") == 401:
             raise
         # Some tokens may not read this route: the next looks tell more.
         return Finding("address and token", "the address answers; the token's user is not told", told=False)

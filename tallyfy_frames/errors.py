@@ -6,6 +6,7 @@ TallyfyFramesError
 ├── FilterError           a filter that we, or the API, refuse: correct it
 ├── ApiError              the API answered with an error
 │   ├── AuthError         401, 403: get a new token, or more rights
+│   │   └── SignInError   an application was given no access token: check id, secret, refresh token and token URL
 │   ├── NotFound          404: check organization and address
 │   ├── RateLimited       429 for longer than we may wait: come back later
 │   └── ServerError       5xx, or no answer at all, after every retry
@@ -67,6 +68,10 @@ class ApiError(TallyfyFramesError):
 
 class AuthError(ApiError):
     """The token is missing, expired, revoked, or may not read this."""
+
+
+class SignInError(AuthError):
+    """The token route gave no access token: it does not know the application, or the refresh token has ended."""
 
 
 class NotFound(ApiError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from contextlib import ExitStack
 import hypothesis
 import pytest
 
-from tallyfy_frames.api import transport
+from tallyfy_frames.api import auth, transport
 from tallyfy_frames.sandbox import Sandbox
 from tallyfy_frames.settings import Settings
 
@@ -58,6 +59,7 @@ def serve() -> Iterator[Callable[..., Sandbox]]:
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the caller's token, nor a proxy."""
-    for name in ("TALLYFY_ACCESS_TOKEN", "TALLYFY_ACCESS_TOKEN_FILE", "TALLYFY_ORG_ID", "TALLYFY_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+    """No test sees the caller's token, nor a proxy, nor what another test was given."""
+    for name in [name for name in os.environ if name.startswith("TALLYFY_")]:
+        monkeypatch.delenv(name)
+    auth._TOKENS.clear()  # noqa: SLF001 - of the process

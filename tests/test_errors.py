@@ -13,7 +13,7 @@ from tallyfy_frames import errors
 ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.TallyfyFramesError)]
 
 CODES = {
-    "TallyfyFramesError": 1, "UsageError": 2, "SettingsError": 2, "FilterError": 7, "ApiError": 1, "AuthError": 3, "NotFound": 5,
+    "TallyfyFramesError": 1, "UsageError": 2, "SettingsError": 2, "FilterError": 7, "ApiError": 1, "AuthError": 3, "SignInError": 3, "NotFound": 5,
     "RateLimited": 6, "ServerError": 1, "DecodeError": 10, "ContractError": 10, "PaginationError": 11, "IncompleteRead": 11,
     "ShrinkRefused": 11, "SinkError": 1, "LockHeld": 12, "MissingExtra": 1,
 }  # fmt: skip

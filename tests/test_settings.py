@@ -10,8 +10,10 @@ import pytest
 
 import tallyfy_frames as tf
 from tallyfy_frames.sandbox import Sandbox, World
+from tallyfy_frames.settings import Secret
 
 GOOD = {"token": "tok", "org_id": "0f"}
+APPLICATION = {"token": None, "client_id": "4711", "client_secret": "s"}
 
 
 def test_the_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,8 +28,8 @@ def test_a_token_file_serves_where_no_token_is_set(tmp_path: Path) -> None:
     place = tmp_path / "token"
     place.write_text("tok\n")
     settings = tf.Settings.from_env({"TALLYFY_ACCESS_TOKEN_FILE": str(place), "TALLYFY_ORG_ID": "0f"})
-    assert settings.secret.reveal() == "tok"
-    with pytest.raises(tf.SettingsError, match="cannot read the token file"):
+    assert settings == tf.Settings(**GOOD)
+    with pytest.raises(tf.SettingsError, match="cannot read the file of the access token"):
         tf.Settings.from_env({"TALLYFY_ACCESS_TOKEN_FILE": str(tmp_path / "none"), "TALLYFY_ORG_ID": "0f"})
 
 
@@ -71,11 +73,90 @@ def test_either_base_works_and_loopback_may_be_plain(url: str) -> None:
         ({"base_url": "https://go.tallyfy.com/a\x01pi"}, "no host name"),
         ({"read_timeout_s": 0}, "read_timeout_s must be from"),
         ({"max_wait_s": -1}, "max_wait_s must be from"),
+        ({"client_id": "4711"}, "two ways to sign in: an access token, and client_id;"),
+        ({"client_id": "4711", "client_secret": "s"}, "two ways to sign in"),
+        ({"refresh_token": "r"}, "two ways to sign in"),
+        ({"token": None, "client_id": "4711"}, "client_id without client_secret"),
+        ({"token": None, "client_id": "4711", "client_secret": " "}, "client_id without client_secret"),
+        ({"token": None, "client_secret": "s"}, "client_secret without client_id"),
+        ({"token": None, "refresh_token": "r"}, "refresh_token without client_id and client_secret"),
+        ({"token": None, "client_id": "4711", "refresh_token": "r"}, "client_id and refresh_token without client_secret"),
+        ({**APPLICATION, "client_id": 4711}, "client_id must be text, not int"),
+        ({**APPLICATION, "client_id": "47 11"}, "the client id holds spaces"),
+        ({**APPLICATION, "client_secret": "s\nx"}, "the client secret holds spaces or characters that no secret has"),
+        ({**APPLICATION, "client_secret": b"s"}, "the client secret must be text, not bytes"),
+        ({**APPLICATION, "refresh_token": "Bearer r"}, "the refresh token holds spaces or characters that no token has"),
+        ({**APPLICATION, "token_url": "http://go.tallyfy.com/oauth/token"}, "plain http would send secrets"),
+        ({**APPLICATION, "token_url": "https://go.tallyfy.com/oauth/token?x=1"}, "the token URL holds a user, password, query"),
+        ({**APPLICATION, "token_url": "go.tallyfy.com/oauth/token"}, "the token URL is not an http"),
+        ({**APPLICATION, "token_url": 5}, "token_url must be text"),
+        ({**APPLICATION, "token_url": "http://127.0.0.1:1/oauth/token"}, "on this machine, the other is not"),
+        (
+            {**APPLICATION, "base_url": "http://127.0.0.1:1/api", "token_url": "https://go.tallyfy.com/oauth/token"},
+            "on this machine, the other is not",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_sent(changes: dict[str, object], says: str) -> None:
     with pytest.raises(tf.SettingsError, match=says):
         tf.Settings(**{**GOOD, **changes})
+
+
+def test_an_application_signs_in_instead_of_a_token_and_blank_is_not_given() -> None:
+    names = {
+        "TALLYFY_ACCESS_TOKEN": "",
+        "TALLYFY_CLIENT_ID": " 4711 ",
+        "TALLYFY_CLIENT_SECRET": "s\n",
+        "TALLYFY_REFRESH_TOKEN": "",
+    }
+    settings = tf.Settings.from_env({**names, "TALLYFY_ORG_ID": "0f"})
+    assert settings == tf.Settings(client_id="4711", client_secret="s", org_id="0f", token=" ")
+    assert settings.token is settings.refresh_token is None
+    assert settings.token_route == "https://go.tallyfy.com/api/oauth/token"
+    elsewhere = {"TALLYFY_BASE_URL": "https://staging.go.tallyfy.com/api/", "TALLYFY_ORG_ID": "0f"}
+    assert tf.Settings.from_env({**names, **elsewhere}).token_route == "https://staging.go.tallyfy.com/api/oauth/token"
+    named = {"TALLYFY_TOKEN_URL": "https://account.tallyfy.com/oauth/token/", "TALLYFY_ORG_ID": "0f"}
+    assert tf.Settings.from_env({**names, **named}).token_route == "https://account.tallyfy.com/oauth/token"
+
+
+def test_secrets_of_an_application_may_lie_in_files_and_the_next_refresh_token_is_put_into_its_own(tmp_path: Path) -> None:
+    secret, refresh = tmp_path / "secret", tmp_path / "refresh"
+    secret.write_text("s\n")
+    refresh.write_text("r1\n")
+    refresh.chmod(0o640)
+    names = {"TALLYFY_CLIENT_ID": "4711", "TALLYFY_CLIENT_SECRET_FILE": str(secret), "TALLYFY_ORG_ID": "0f"}
+    settings = tf.Settings.from_env({**names, "TALLYFY_REFRESH_TOKEN_FILE": str(refresh)})
+    assert settings == tf.Settings(
+        client_id="4711", client_secret="s", refresh_token="r1", refresh_token_file=str(refresh), org_id="0f"
+    )
+    settings.keep_refresh_token(Secret("r2"))
+    assert (refresh.read_text(), refresh.stat().st_mode & 0o777) == ("r2\n", 0o640)
+    refresh.unlink()
+    settings.keep_refresh_token(Secret("r3"))
+    assert (refresh.read_text(), refresh.stat().st_mode & 0o777) == ("r3\n", 0o600), "a new one is for its owner alone"
+    given = tf.Settings.from_env({**names, "TALLYFY_REFRESH_TOKEN": "r1", "TALLYFY_REFRESH_TOKEN_FILE": str(refresh)})
+    assert given.refresh_token_file is None, "a file that was not read is not written"
+    given.keep_refresh_token(Secret("r4"))
+    assert refresh.read_text() == "r3\n"
+
+
+def test_a_file_that_was_named_must_hold_something(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    for name, what in (
+        ("CLIENT_SECRET", "client secret"),
+        ("REFRESH_TOKEN", "refresh token"),
+        ("ACCESS_TOKEN", "access token"),
+    ):
+        with pytest.raises(tf.SettingsError, match=f"cannot read the file of the {what}: it is empty") as caught:
+            tf.Settings.from_env({f"TALLYFY_{name}_FILE": str(tmp_path / "empty"), "TALLYFY_ORG_ID": "0f"})
+        assert caught.value.where == {f"TALLYFY_{name}_FILE": str(tmp_path / "empty")}
+
+
+def test_every_secret_hides_in_every_repr() -> None:
+    settings = tf.Settings(client_id="4711", client_secret="sec-ret", refresh_token="ref-resh", org_id="0f")
+    shown = f"{settings} {settings!r} {vars(settings)} {settings.credentials}"
+    assert "sec-ret" not in shown
+    assert "ref-resh" not in shown
 
 
 def test_the_token_hides_in_every_repr() -> None:
@@ -109,6 +190,9 @@ TOKEN = "tok-0123456789"
         ({"TALLYFY_ACCESS_TOKEN": "", "TALLYFY_ACCESS_TOKEN_FILE": "none", "OTHER": TOKEN}, "No such file"),
         ({"TALLYFY_ACCESS_TOKEN": "", "TALLYFY_ACCESS_TOKEN_FILE": "bytes"}, "it is not text"),
         ({"TALLYFY_ACCESS_TOKEN": "", "TALLYFY_ACCESS_TOKEN_FILE": "words"}, "without the word Bearer"),
+        ({"TALLYFY_CLIENT_ID": "4711", "TALLYFY_CLIENT_SECRET": TOKEN}, "two ways to sign in"),
+        ({"TALLYFY_ACCESS_TOKEN": "", "TALLYFY_CLIENT_SECRET": TOKEN}, "client_secret without client_id"),
+        ({"TALLYFY_ACCESS_TOKEN": "", "TALLYFY_CLIENT_ID": "1", "TALLYFY_CLIENT_SECRET_FILE": "words"}, "no secret has"),
     ],
 )
 def test_no_frame_on_the_way_to_an_error_holds_the_token_in_the_open(

@@ -10,11 +10,12 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeAlias
+from urllib.parse import quote_plus
 
 import msgspec
 
@@ -81,8 +82,8 @@ class Reply:
     """An answer as it came: header names in lower case, body decompressed."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)  # personal data, or an access token: a traceback may show what a frame holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,39 +196,46 @@ def _json(request: Request, reply: Reply) -> object:
         kind = reply.headers.get("content-type", "no content type").split(";")[0]
         what = f"status {reply.status}, but the body is not JSON"
         hint = "an HTML page here means that something before the API answered: check TALLYFY_BASE_URL, or try again later"
-        raise DecodeError(what, url=request.shown, content_type=_clean(kind), bytes=len(reply.body), hint=hint) from None
+        raise DecodeError(what, url=request.shown, content_type=clean(kind), bytes=len(reply.body), hint=hint) from None
 
 
-def check(request: Request, reply: Reply, *, now: datetime) -> None:
-    """Raise the error that a non-2xx answer stands for."""
+def check(request: Request, reply: Reply, *, now: datetime, hints: Mapping[int, str] | None = None) -> None:
+    """Raise the error that a non-2xx answer stands for; ``hints`` by status say better what to try."""
     status = reply.status
     if 200 <= status < 300:  # any 2xx; the docs show 201 for a GET
         return
-    where = {"status": status, "url": request.shown, "request_id": _clean(reply.headers.get("x-request-id", "")) or None}
+    where = {"status": status, "url": request.shown, "request_id": clean(reply.headers.get("x-request-id", "")) or None}
     if 300 <= status < 400:
         hint = "redirects are never followed, since the token would go along: check TALLYFY_BASE_URL"
         raise ApiError("the API answered with a redirect", **where, hint=hint)
     if status >= 500:  # these bodies quote SQL and stack traces: not repeated
         raise ServerError("the server failed", **where, hint="try again later")
-    said = _message(_body(reply))
+    said = message_of(reply)
     kind, hint = ERROR_FOR_STATUS.get(status, (ApiError, "check the filters"))
+    hint = (hints or {}).get(status, hint)
     what = f"the API refused: {said}" if said else "the API refused"
     if kind is RateLimited:
         raise RateLimited(what, retry_after_s=retry_after_s(reply.headers, now), hint=hint, **where)
     raise kind(what, hint=hint, **where)
 
 
-def redacted(reply: Reply, secret: str) -> Reply:
-    """``reply`` without ``secret``, however JSON spells it: what errors are made from."""
-    spellings = {secret, secret.replace("/", "\\/")}
+def redacted(reply: Reply, *secrets: str) -> Reply:
+    """``reply`` without ``secrets``, however JSON or a form spells them: what errors are made from."""
+    spellings = {spelling for secret in secrets for spelling in (secret, secret.replace("/", "\\/"), quote_plus(secret))}
     body, headers = reply.body, dict(reply.headers)
-    for spelling in spellings:
+    for spelling in sorted(spellings, key=len, reverse=True):  # one may begin with another
         body = body.replace(spelling.encode(), b"***")
         headers = {name: value.replace(spelling, "***") for name, value in headers.items()}
     return Reply(reply.status, headers, body)
 
 
-def _body(reply: Reply) -> object:
+def message_of(reply: Reply) -> str:
+    """What the body of an error says; "" if nothing readable."""
+    return _message(json_of(reply))
+
+
+def json_of(reply: Reply) -> object:
+    """The body as JSON, None if it is none."""
     try:
         return _decoder.decode(reply.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -252,7 +260,7 @@ def _message(body: object) -> str:
     except RecursionError:
         parts.append("errors nested too deeply to repeat")
     said = [part for part in parts if isinstance(part, str) and part]
-    return _clean("; ".join(dict.fromkeys(said)))
+    return clean("; ".join(dict.fromkeys(said)))
 
 
 def _flat(errors: object) -> str:
@@ -263,7 +271,7 @@ def _flat(errors: object) -> str:
     return str(errors) if errors else ""
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Foreign text for a message: one line, no control characters, cut to a bounded length."""
     plain = "".join(" " if unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"} else c for c in text[: 4 * MESSAGE_MAX])
     plain = re.sub(r"\s+", " ", plain).strip()

@@ -1,6 +1,6 @@
 """Sends requests, at the pace that the API allows, and tries again where that can help. Safe to call from several threads.
 
-The only file that imports httpx, or waits.
+The only file that sends or sleeps. It shares httpx with `auth.py`, which signs the requests of applications.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import httpx
 import stamina
 
 from tallyfy_frames._version import __version__
-from tallyfy_frames.api import protocol
+from tallyfy_frames.api import grant, protocol
+from tallyfy_frames.api.auth import tokens_of
 from tallyfy_frames.api.pace import Pace, Sent
 from tallyfy_frames.api.protocol import Reply, Request
 from tallyfy_frames.errors import DecodeError, FilterError, RateLimited, ServerError, SettingsError, TallyfyFramesError
-from tallyfy_frames.settings import Settings
+from tallyfy_frames.settings import Secret, Settings
 
 Result = TypeVar("Result")
 
@@ -74,7 +75,8 @@ class Traffic:
 class Client:
     """A conversation with one organization, over one pool of keep-alive connections. A context manager.
 
-    It only ever speaks to the origin of ``settings.base_url``: URLs are built here, links and redirects are not followed.
+    It only ever speaks to the origin of ``settings.base_url``, and of ``settings.token_route`` where an application signs in:
+    URLs are built here, links and redirects are not followed.
     """
 
     def __init__(self, settings: Settings, *, transport: httpx.BaseTransport | None = None) -> None:
@@ -89,11 +91,15 @@ class Client:
         self._waited_to_s = float("-inf")
         self._refusals = 0  # rounds in a row that ended with 429: those under way at the same time are one
         self._refused_s = float("-inf")
+        token = settings.token
+        # None where there is a token that stays the same: it is in every request's headers, and costs nothing more.
+        self._tokens = None if isinstance(token, Secret) else tokens_of(settings, CLOCK.now_s)
+        self._hints = {} if self._tokens is None else grant.api_hints(settings)
         try:
             self._http = httpx.Client(
                 headers={
                     **protocol.HEADERS,
-                    "Authorization": f"Bearer {settings.secret.reveal()}",
+                    **({"Authorization": f"Bearer {token.reveal()}"} if isinstance(token, Secret) else {}),
                     "User-Agent": f"tallyfy-frames/{__version__}",
                 },
                 # Proxy and CA settings from the environment, but not for loopback: a proxy would read a plain-http token.
@@ -111,6 +117,8 @@ class Client:
         sample = self._http.build_request("GET", settings.base_url)
         self._origin, self._headers = sample.url, sample.headers
         self._wire = self._http._transport_for_url(sample.url)  # noqa: SLF001
+        self._token_wire = self._http._transport_for_url(httpx.URL(settings.token_route))  # noqa: SLF001 - maybe another proxy
+        self._token_request = Request((settings.token_route,))  # as errors name it
         timeout = httpx.Timeout(settings.read_timeout_s, connect=settings.connect_timeout_s)
         self._extensions = {"timeout": timeout.as_dict()}
 
@@ -157,7 +165,7 @@ class Client:
                 with self._lock:
                     self.traffic.retries += attempt.num > 1
                 try:
-                    return self._read(request, self._send_in_turn(request), read)
+                    return self._read(request, self._send(request), read)
                 except TallyfyFramesError as error:
                     if error.retriable and not isinstance(error, RateLimited):
                         error.where["attempt"] = f"{attempt.num} of {settings.attempts}"
@@ -172,20 +180,55 @@ class Client:
     def _read(self, request: Request, reply: Reply, read: Callable[[Request, Reply], Result]) -> Result:
         """Read the answer. An error is made from a copy without the token, in case the API repeats it."""
         try:
-            protocol.check(request, reply, now=datetime.now(UTC))
+            protocol.check(request, reply, now=datetime.now(UTC), hints=self._hints)
             return read(request, reply)
         except TallyfyFramesError:
             pass  # left behind with all it holds: the next lines raise it anew
-        reply = protocol.redacted(reply, self.settings.secret.reveal())
-        protocol.check(request, reply, now=datetime.now(UTC))
+        reply = self._redacted(reply)
+        protocol.check(request, reply, now=datetime.now(UTC), hints=self._hints)
         return read(request, reply)
 
-    def _send_in_turn(self, request: Request) -> Reply:
-        """One request when the pace allows it; its answer tells the pace."""
+    def _redacted(self, reply: Reply) -> Reply:
+        if self._tokens is not None:
+            return protocol.redacted(reply, *self._tokens.secrets)
+        token = self.settings.token
+        return protocol.redacted(reply, token.reveal()) if isinstance(token, Secret) else reply
+
+    def _send(self, request: Request) -> Reply:
+        """The answer to one request, signed."""
+        try:
+            url = self._origin.copy_with(raw_path=self._origin.raw_path + f"/{request.target}".encode())
+            asked = httpx.Request("GET", url, headers=self._headers, extensions=self._extensions)
+        except (httpx.InvalidURL, UnicodeError) as error:
+            what = f"the address cannot be sent: {type(error).__name__}"
+            raise FilterError(what, hint="shorten the filters, and check TALLYFY_BASE_URL") from None
+        return self._send_in_turn(request, asked) if self._tokens is None else self._send_signed(request, asked, self._tokens)
+
+    def _send_signed(self, request: Request, asked: httpx.Request, tokens: httpx.Auth) -> Reply:
+        """The same with a token that lives, for which there may be requests of its own before and after."""
+        flow = tokens.sync_auth_flow(asked)
+        try:
+            current = next(flow)
+            while True:
+                ours = current is asked
+                try:
+                    reply = self._send_in_turn(request if ours else self._token_request, current)
+                except TallyfyFramesError as error:
+                    flow.throw(error)
+                    raise
+                try:
+                    current = flow.send(httpx.Response(reply.status) if ours else _unpacked(reply))
+                except StopIteration:
+                    return reply
+        finally:
+            flow.close()
+
+    def _send_in_turn(self, request: Request, asked: httpx.Request) -> Reply:
+        """One request when the pace allows it; its answer tells the pace. A 429 for a token is one like any other."""
         sent = self._wait_for_turn(request)
         reply = None
         try:
-            reply = self._send(request)
+            reply = self._exchange(request, asked)
             return reply
         finally:
             with self._lock:
@@ -204,7 +247,9 @@ class Client:
                     if pause_s <= self.settings.max_wait_s:  # else an error says it
                         logger.warning("429: waiting %g s%s", pause_s, "" if asked_s is None else ", as the API asks")
                 else:
-                    self._pace.accepted(sent, now_s, protocol.requests_left(reply.headers))
+                    # The token route counts by itself, if it does.
+                    left = None if request is self._token_request else protocol.requests_left(reply.headers)
+                    self._pace.accepted(sent, now_s, left)
                     if sent.at_s > self._refused_s:
                         self._refusals = 0
 
@@ -228,34 +273,35 @@ class Client:
             CLOCK.wait(answered, wait_s)
         raise _ended(request)
 
-    def _send(self, request: Request) -> Reply:
+    def _exchange(self, request: Request, asked: httpx.Request) -> Reply:
         """One request, one answer, within the limits of time and size."""
-        settings = self.settings
+        settings, for_token = self.settings, request is self._token_request
         with self._lock:
             self.traffic.requests += 1
         self._deadline.at_s = time.monotonic() + settings.total_timeout_s
         try:
-            url = self._origin.copy_with(raw_path=self._origin.raw_path + f"/{request.target}".encode())
-            asked = httpx.Request("GET", url, headers=self._headers, extensions=self._extensions)
-            response = self._wire.handle_request(asked)
+            response = (self._token_wire if for_token else self._wire).handle_request(asked)
             try:
                 return self._receive(request, response)
             finally:
                 response.close()
         except httpx.HTTPError as error:
-            if self._stopped.is_set():
-                raise _ended(request) from None
-            late = time.monotonic() >= self._deadline.at_s
-            what = (
-                f"no whole answer in {settings.total_timeout_s:g} s"
-                if late
-                else f"the connection failed: {type(error).__name__}"
-            )
-            hint = f"check the network and TALLYFY_BASE_URL ({settings.base_url})"
-            raise ServerError(what, url=request.shown, hint=hint) from error
-        except (httpx.InvalidURL, UnicodeError) as error:
-            what = f"the address cannot be sent: {type(error).__name__}"
-            raise FilterError(what, hint="shorten the filters, and check TALLYFY_BASE_URL") from None
+            failure = self._failure(request, type(error).__name__)
+            if not for_token:
+                raise failure from (None if self._stopped.is_set() else error)
+        raise failure  # out here: a frame on the way there may hold the secrets that were being sent
+
+    def _failure(self, request: Request, kind: str) -> ServerError:
+        """The error for a connection that failed."""
+        if self._stopped.is_set():
+            return _ended(request)
+        settings = self.settings
+        late = time.monotonic() >= self._deadline.at_s
+        what = f"no whole answer in {settings.total_timeout_s:g} s" if late else f"the connection failed: {kind}"
+        address = f"TALLYFY_BASE_URL ({settings.base_url})"
+        if request is self._token_request:
+            address = f"TALLYFY_TOKEN_URL ({settings.token_route})"
+        return ServerError(what, url=request.shown, hint=f"check the network and {address}")
 
     def _receive(self, request: Request, response: httpx.Response) -> Reply:
         """The whole answer, if it is packed as asked and not too large."""
@@ -271,6 +317,11 @@ class Client:
         with self._lock:
             self.traffic.received_bytes += size
         return Reply(response.status_code, headers, b"".join(chunks))
+
+
+def _unpacked(reply: Reply) -> httpx.Response:
+    headers = {name: value for name, value in reply.headers.items() if name != "content-encoding"}
+    return httpx.Response(reply.status, headers=headers, content=reply.body)
 
 
 def _ended(request: Request) -> ServerError:

@@ -37,7 +37,7 @@ from tallyfy_frames.lake.spool import SPOOL_NAME, Spool
 from tallyfy_frames.progress import ProgressOption
 from tallyfy_frames.reading import FILTERED, Reading, check_arguments, privacy_of, readings
 from tallyfy_frames.report import LoadReport
-from tallyfy_frames.settings import Settings
+from tallyfy_frames.settings import Secret, Settings
 from tallyfy_frames.sinks.parquet import ParquetSink, Written, write_quarantine
 from tallyfy_frames.tables._filters import Filters
 from tallyfy_frames.tables._table import Table
@@ -339,9 +339,12 @@ class _Publishing:
 
 
 def _trace(settings: Settings) -> str:
-    """What tells one token from another and gives none away; another one in each organization."""
+    """What tells one token, or application, from another and gives none away; another one in each organization."""
     key = hashlib.blake2b(settings.org_id.encode()).digest()  # of the length that a key may have
-    return hashlib.blake2b(settings.secret.reveal().encode(), key=key, digest_size=16).hexdigest()
+    trace = hashlib.blake2b(key=key, digest_size=16)
+    for part in settings.credentials:
+        trace.update(hashlib.blake2b((part.reveal() if isinstance(part, Secret) else part or "").encode()).digest())
+    return trace.hexdigest()
 
 
 @dataclass(slots=True)

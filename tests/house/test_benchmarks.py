@@ -40,7 +40,7 @@ def client(settings: tf.Settings) -> httpx.Client:
     headers = {
         "Accept": "application/json",
         "X-Tallyfy-Client": "APIClient",
-        "Authorization": f"Bearer {settings.secret.reveal()}",
+        "Authorization": f"Bearer {settings.token.reveal()}",
     }
     return httpx.Client(base_url=f"{settings.base_url}/organizations/{settings.org_id}/", headers=headers)
 
