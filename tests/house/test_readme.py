@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from documents import ROOT, blocks
 from shell import run
 
 import tallyfy_frames as tf
@@ -20,12 +21,7 @@ from tallyfy_frames.errors import EXIT_CODES
 from tallyfy_frames.lake import snapshot as lake
 from tallyfy_frames.sandbox import Sandbox, World
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -40,11 +36,11 @@ def test_python_blocks_run(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     tf.write_snapshot("lake")
     space: dict[str, object] = {}
-    for block in blocks("python"):
+    for block in blocks("README.md", "python"):
         exec(compile(block, "README.md", "exec"), space)  # noqa: S102 - our own README
     assert isinstance(space["runs"], pl.DataFrame)
     assert space["late"].height > 5, "an example that finds nothing shows nothing"
-    read_back = eval(compile(blocks("python")[-1].strip(), "README.md", "eval"), space)  # noqa: S307
+    read_back = eval(compile(blocks("README.md", "python")[-1].strip(), "README.md", "eval"), space)  # noqa: S307
     assert set(read_back["status"]) == set(tf.read_snapshot("lake").collect()["status"])
 
 
@@ -80,7 +76,7 @@ def test_the_commands_are_those_there_are(sandbox: Sandbox, tmp_path: Path) -> N
     help_text = run("--help").stdout
     for command in listed:
         assert re.search(rf"│ {command} ", help_text), command
-    (shell,) = [block for block in blocks("sh") if "load runs" in block]
+    (shell,) = [block for block in blocks("README.md", "sh") if "load runs" in block]
     for line in shell.splitlines():
         words = line.split("#")[0].split(">")[0].split()
         if words[:1] == ["tallyfy-frames"]:

@@ -1,0 +1,52 @@
+"""The how-tos in docs/ tell the truth: what they show can be run, against the sandbox."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from documents import ROOT, blocks, run_page
+
+from tallyfy_frames.sandbox import Sandbox, World
+
+PAGES = [f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "sh")])
+def test_the_commands_run(page: str, tmp_path: Path) -> None:
+    with Sandbox(World(1, 60)) as running:
+        code, said = run_page(page, tmp_path, running.environment)
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+def test_the_python_blocks_run(page: str) -> None:
+    space: dict[str, object] = {}
+    for block in blocks(page, "python"):
+        exec(compile(block.replace("…", "0"), page, "exec"), space)  # noqa: S102 - our own page
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text()):
+        assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_a_page_whose_command_fails_is_noticed_and_ends_what_it_started(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("""```sh
+(trap 'echo ended; exit' TERM; echo > ready; while true; do sleep 0.05; done) &
+until test -e ready; do sleep 0.05; done
+false
+echo went on
+```
+""")
+    code, _ = run_page(str(page), tmp_path, {})
+    assert code == 1
+    until_s = time.monotonic() + 10
+    while "ended" not in (said := (tmp_path / "said").read_text()) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    assert "ended" in said
+    assert "went on" not in said
