@@ -2,14 +2,19 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+OTHERS := .services
+LOCKED := --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
 
-.PHONY: demo test soak lint types contracts bench bench-matrix lock clean
+.PHONY: demo test test-services soak lint types contracts bench bench-matrix lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tallyfy_frames demo demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests --ignore tests/services
+
+test-services: $(VENV)/installed $(addprefix $(OTHERS)/,airflow/installed lint/installed moto/installed debian prometheus)
+	REQUIRE_ALL=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/services
 
 soak: $(VENV)/installed  ## a hundred thousand lists that move while they are read
 	$(BIN)/python tests/api/soak.py 100000
@@ -33,7 +38,11 @@ bench-matrix:  ## every tool against every fault; writes benchmarks/MATRIX.md
 
 lock: $(VENV)/installed  ## the newest releases that fit; needs uv on the PATH
 	uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
+	  $(LOCKED) -o requirements.lock
+	echo hatchling | uv pip compile pyproject.toml - --extra buckets --extra metrics --universal --python-version 3.11 \
+	  --constraint requirements.lock $(LOCKED) -o deploy/requirements.lock
+	for name in airflow lint moto; do \
+	  uv pip compile services/$$name.in --universal --python-version 3.11 $(LOCKED) -o services/$$name.lock || exit; done
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=…")'
@@ -43,5 +52,25 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# What tests/services runs beside us: each in an environment of its own, made once.
+$(OTHERS)/%/installed: services/%.lock
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+# Installed only where we may; what is not there then, its test names.
+$(OTHERS)/debian: services/debian.txt
+	@mkdir -p $(@D)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-upgrade --no-install-recommends $$(cat $<) >/dev/null; fi
+	@touch $@
+
+# Its promtool alone, unpacked: installed, the package would start a server.
+$(OTHERS)/prometheus:
+	@mkdir -p $@.part
+	@if command -v apt-get >/dev/null; then cd $@.part && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && \
+	  rm prometheus_*.deb usr/bin/prometheus; fi
+	@mv $@.part $@
+
 clean:
-	rm -rf $(VENV) benchmarks/.envs benchmarks/.work demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OTHERS) benchmarks/.envs benchmarks/.work demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
