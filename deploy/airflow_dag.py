@@ -1,4 +1,4 @@
-"""Airflow 3: a snapshot each hour, then a check of all that is kept. Copy this file into the folder of DAGs.
+"""Airflow 3: a snapshot each night, then a check of all that is kept. Copy this file into the folder of DAGs.
 
 The program has an environment of its own; Airflow runs it as a process. What to set:
 
@@ -57,7 +57,7 @@ class TallyfyFrames(BaseOperator):
 
 with DAG(
     dag_id="tallyfy_snapshot",
-    schedule="17 * * * *",
+    schedule="17 3 * * *",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,

@@ -108,5 +108,5 @@ def run_by(shell: list[str], command: str, *, env: dict[str, str], **options: An
 
 
 def page_blocks(language: str) -> list[str]:
-    """The blocks of docs/scheduling.md in a language; those in none are for a real machine only."""
+    """The blocks of docs/scheduling.md in a language: sh runs anywhere, bash in an empty ``/opt``; those in none need a real machine."""
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs/scheduling.md").read_text(), flags=re.DOTALL)

@@ -12,28 +12,28 @@ from deployed import Machine, page_blocks, run_by
 
 from tallyfy_frames.sandbox import Sandbox, World
 
-METRIC = "tallyfy_frames_last_success_timestamp_seconds"
+METRIC = "tallyfy_frames_snapshot_created_timestamp_seconds"
 
 
 @pytest.mark.parametrize(
     ("success_at_s", "now", "fires"),
     [
-        (0, "2h", False),
-        (0, "3h5m", False),
-        (0, "3h15m", True),
-        (7200, "3h15m", False),
+        (0, "25h", False),
+        (0, "30h5m", False),
+        (0, "30h15m", True),
+        (7200, "30h15m", False),
         (None, "5m", False),
         (None, "15m", True),
     ],
     ids=["fresh", "late, not for long", "late", "since renewed", "never, not for long", "never"],
 )
-def test_it_goes_off_three_hours_after_the_last_success(
+def test_it_goes_off_thirty_hours_after_the_last_success(
     success_at_s: int | None, now: str, fires: bool, tmp_path: Path
 ) -> None:
     (rules,) = page_blocks("yaml")
     (tmp_path / "rules.yml").write_text(rules)
-    series = [] if success_at_s is None else [{"series": METRIC, "values": f"{success_at_s}x300"}]
-    alert = {"exp_labels": {"severity": "warning"}, "exp_annotations": {"summary": "No snapshot of Tallyfy for three hours"}}
+    series = [] if success_at_s is None else [{"series": METRIC, "values": f"{success_at_s}x2000"}]
+    alert = {"exp_labels": {"severity": "warning"}, "exp_annotations": {"summary": "No snapshot of Tallyfy for thirty hours"}}
     expected = {"eval_time": now, "alertname": "TallyfySnapshotIsOld", "exp_alerts": [alert] if fires else []}
     test = {"interval": "1m", "input_series": series, "alert_rule_test": [expected]}
     (tmp_path / "test.yml").write_text(json.dumps({"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [test]}))
