@@ -317,12 +317,13 @@ def in_order(made: Table, frames: list[pl.DataFrame], sort: str | None = None, l
     frames.clear()
     if frame.select(made.key).n_unique() < frame.height:
         raise PaginationError(f"two rows of {made.name} have the same {' and '.join(made.key)}", hint="try again later")
-    if made.part is None and sort is None and made.order:
-        sort = made.order if limit is None else f"-{made.order}"
-    ranks = made.rank or made.key
-    by, descending = [*ranks], [False] * len(ranks)
+    if made.part is None and sort is None and made.order and limit is not None:
+        sort = f"-{made.order}"
+    by = [*made.order_by]
+    descending = [False] * len(by)
     if made.part is None and sort:
-        by, descending = [sort.removeprefix("-"), *by], [sort.startswith("-"), *descending]
+        by = [sort.removeprefix("-"), *(made.rank or made.key)]
+        descending = [sort.startswith("-"), *[False] * (len(by) - 1)]
     places = frame.select(pl.arg_sort_by(by, descending=descending, nulls_last=True)).to_series()
     if limit is not None and made.part is None:
         places = places.head(limit)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +21,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tallyfy_frames.atomic import refusals
+from tallyfy_frames.sinks.heap import Heap
 from tallyfy_frames.tables._table import Table
 
 NULL_FOLDER: Final = "__HIVE_DEFAULT_PARTITION__"  # Hive's name for null; every reader knows it
 NAME_BYTES_MAX: Final = 255  # of one path segment, on the file systems in use
-BUFFERED_ROWS_MAX: Final = 60_000  # over all partitions: bounds memory
-ROW_GROUP_ROWS: Final = 50_000
+BUFFERED_ROWS_MAX: Final = 40_000  # over all partitions: bounds memory
+ROW_GROUP_ROWS: Final = 20_000  # of runs some 25 MB, unpacked
+FILE_ROWS_MAX: Final = 1_000_000  # some hundred megabytes of runs: a task each for engines that split by file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +44,22 @@ class Written:
 
 @dataclass(slots=True)
 class _Partition:
-    """Rows of one value that wait to be written, and the file they go to."""
+    """Rows of one value that wait, and the heap that the others went to."""
 
-    place: Path
+    folder: Path
     value: str | None
+    number: int
     frames: list[pl.DataFrame] = field(default_factory=list)
     waiting: int = 0
-    rows: int = 0
-    writer: pq.ParquetWriter | None = None
+    heap: Heap | None = None
 
 
 class ParquetSink:
-    """Writes a table's frames below ``folder``, one file a partition. A context manager; ``finish`` names the files."""
+    """Writes a table's frames below ``folder``, partition by partition, rows in the table's order.
+
+    Rows come in any order, and need not fit into memory: those that do not go to a heap first, in stretches that are in order,
+    and are merged from there. A context manager; ``finish`` names the files.
+    """
 
     def __init__(self, folder: Path, table: Table, file_stem: str) -> None:
         """``file_stem`` begins every file's name."""
@@ -62,8 +68,11 @@ class ParquetSink:
         self.file_stem = file_stem
         columns = [name for name in table.schema.names() if name != table.partition]
         self.columns = columns
+        self.order_by = [name for name in table.order_by if name in columns]
         self.schema = arrow_schema(table, columns)
         self.partitions: dict[str | None, _Partition] = {}
+        self.file: _File | None = None  # that is being written
+        self.files = 0
 
     def __enter__(self) -> Self:
         """The sink itself."""
@@ -71,34 +80,29 @@ class ParquetSink:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close what is open; after an error the files are worth nothing."""
-        for partition in self.partitions.values():
-            if partition.writer is not None:
+        heaps = [partition.heap for partition in self.partitions.values() if partition.heap is not None]
+        for one in (self.file, *heaps):
+            if one is not None:
                 with contextlib.suppress(OSError):  # a full disk has been reported already
-                    partition.writer.close()
+                    one.close()
 
     def write(self, frame: pl.DataFrame) -> None:
         """Take a frame with exactly the table's columns."""
         for value, part in self._split(frame):
             partition = self.partitions.get(value)
             if partition is None:
-                partition = self.partitions[value] = _Partition(self._place(value), value)
+                partition = self.partitions[value] = self._partition(value)
             partition.frames.append(part)
             partition.waiting += part.height
         while sum(partition.waiting for partition in self.partitions.values()) > BUFFERED_ROWS_MAX:
-            self._flush(max(self.partitions.values(), key=lambda partition: partition.waiting))
+            self._put_aside(max(self.partitions.values(), key=lambda partition: partition.waiting))
 
     def finish(self) -> list[Written]:
-        """Write what waits, close and sync every file, and say what they hold."""
-        for partition in self.partitions.values():
-            self._flush(partition)
-        found = []
-        for partition in self.partitions.values():
-            with refusals(partition.place):
-                if partition.writer is not None:
-                    partition.writer.close()
-                    partition.writer = None
-                found.append(_written(partition.place, self.folder, partition.rows, partition.value))
-        return found
+        """Write every file in order, close and sync it, and say what they hold. A table without rows is one file without."""
+        if not self.partitions:
+            value = next((word for one in self.table.columns if one.name == self.table.partition for word in one.words), None)
+            self.partitions[value] = self._partition(value)  # pandas cannot read a column of which only null is known
+        return [written for partition in self.partitions.values() for written in self._files(partition)]
 
     def _split(self, frame: pl.DataFrame) -> Iterator[tuple[str | None, pl.DataFrame]]:
         name = self.table.partition
@@ -108,32 +112,107 @@ class ParquetSink:
         for part in frame.partition_by(name, maintain_order=True):
             yield part[name][0], part.drop(name)
 
-    def _place(self, value: str | None) -> Path:
-        """The file of one partition; its folder is made."""
-        number = len(self.partitions)
-        name = f"{self.file_stem}-{number}.parquet"
+    def _partition(self, value: str | None) -> _Partition:
+        """A new one; its folder is made."""
         folder = self.folder
         if self.table.partition is not None:
-            folder = folder / folder_name(self.table.partition, value, {place.parent.name for place in self._places()})
+            taken = {partition.folder.name for partition in self.partitions.values()}
+            folder = folder / folder_name(self.table.partition, value, taken)
         with refusals(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        return folder / name
+        return _Partition(folder, value, len(self.partitions))
 
-    def _places(self) -> Iterator[Path]:
-        return (partition.place for partition in self.partitions.values())
+    def _put_aside(self, partition: _Partition) -> None:
+        """What waits is too much to wait, and not all there is."""
+        if partition.heap is None:
+            place = self.folder / f".{self.file_stem}-{partition.number}.heap"
+            partition.heap = Heap(place, self.schema, self.order_by)
+        partition.heap.add(self._taken(partition))
+        pa.default_memory_pool().release_unused()  # it keeps what it had, and polars takes from another one
 
-    def _flush(self, partition: _Partition) -> None:
-        """One row group or more."""
-        if not partition.frames:
-            return
-        rows = pl.concat(partition.frames).select(self.columns)
-        with refusals(partition.place):
-            if partition.writer is None:
-                partition.writer = pq.ParquetWriter(partition.place, self.schema, compression="zstd")
-            arrow = rows.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(self.schema)
-            partition.writer.write_table(arrow, row_group_size=ROW_GROUP_ROWS)
-        partition.rows += rows.height
-        partition.frames, partition.waiting = [], 0
+    def _taken(self, partition: _Partition) -> pa.Table:
+        """What waits, in order."""
+        frames, partition.frames, partition.waiting = partition.frames, [], 0
+        return self._in_order([pl.concat(frames) if frames else self.table.schema.to_frame()])
+
+    def _in_order(self, held: list[pl.DataFrame]) -> pa.Table:
+        """The frame in ``held``, which is taken, in order; a column at a time, so that it is never in memory twice."""
+        rows = held.pop().select(self.columns)
+        places = rows.select(pl.arg_sort_by(self.order_by, nulls_last=True)).to_series()
+        columns = rows.get_columns()
+        del rows
+        arrays = []
+        for one in self.schema:
+            column = columns.pop(0).gather(places)
+            arrays.append(column.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(one.type))
+        return pa.Table.from_arrays(arrays, schema=self.schema)
+
+    def _files(self, partition: _Partition) -> Iterator[Written]:
+        """The files of a partition, in order."""
+        heap = partition.heap
+        if heap is None:
+            pieces: Iterable[pa.Table] = [self._taken(partition)]
+        else:
+            if partition.frames:
+                heap.add(self._taken(partition))
+            pieces = (self._in_order([piece]) for piece in heap.merged(ROW_GROUP_ROWS))
+        rows = 0
+        for group in _grouped(pieces):
+            if self.file is not None and rows >= FILE_ROWS_MAX:
+                yield self._closed(rows, partition.value)
+                rows = 0
+            if self.file is None:
+                self.file = _File(partition.folder / f"{self.file_stem}-{self.files}.parquet", self.schema, self._sorting())
+                self.files += 1
+            with refusals(self.file.place):
+                self.file.writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+            rows += group.num_rows
+            pa.default_memory_pool().release_unused()
+        if self.file is not None:
+            yield self._closed(rows, partition.value)
+
+    def _closed(self, rows: int, value: str | None) -> Written:
+        """A file that is done."""
+        assert self.file is not None  # noqa: S101 - closed once it has rows
+        place = self.file.place
+        with refusals(place):
+            self.file.close()
+            self.file = None
+            return _written(place, self.folder, rows, value)
+
+    def _sorting(self) -> list[pq.SortingColumn]:
+        """The order, for readers who ask."""
+        return [pq.SortingColumn(self.columns.index(name), nulls_first=False) for name in self.order_by]
+
+
+class _File:
+    """A Parquet file that is being written."""
+
+    def __init__(self, place: Path, schema: pa.Schema, sorting: Sequence[pq.SortingColumn]) -> None:
+        """Begin it."""
+        self.place = place
+        with refusals(place):
+            self.file = pa.OSFile(str(place), "wb")
+            self.writer = pq.ParquetWriter(self.file, schema, compression="zstd", sorting_columns=sorting)
+
+    def close(self) -> None:
+        """Write what ends it. The file is closed also where there is no room for that: else it would keep its own."""
+        try:
+            self.writer.close()
+        finally:
+            self.file.close()
+
+
+def _grouped(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows, as many in each table as a row group holds; one table at least."""
+    waiting: pa.Table | None = None
+    for piece in pieces:
+        waiting = piece if waiting is None else pa.concat_tables([waiting, piece])
+        while waiting.num_rows > ROW_GROUP_ROWS:
+            yield waiting.slice(0, ROW_GROUP_ROWS)
+            waiting = waiting.slice(ROW_GROUP_ROWS)
+    if waiting is not None:
+        yield waiting
 
 
 def folder_name(column: str, value: str | None, taken: Collection[str] = ()) -> str:
@@ -142,15 +221,28 @@ def folder_name(column: str, value: str | None, taken: Collection[str] = ()) -> 
     Readers decode it. A word that would collide with one in ``taken`` where case does not count (macOS), or with Hive's word
     for null, is encoded whole. One too long for a folder's name is cut and ends in a digest: only the manifest has it whole.
     """
+    plain, whole = _folder_names(column, value)
+    return whole if plain.casefold() in {other.casefold() for other in taken} else plain
+
+
+def is_folder_of(name: str, column: str, value: str | None) -> bool:
+    """Whether a folder is one that :func:`folder_name` may give a value."""
+    return name in _folder_names(column, value)
+
+
+def _folder_names(column: str, value: str | None) -> tuple[str, str]:
+    """The usual name, and the one where that is taken."""
     if value is None:
-        return f"{column}={NULL_FOLDER}"
-    name = f"{column}={quote(value, safe='')}"
-    if value == NULL_FOLDER or name.casefold() in {other.casefold() for other in taken}:
-        name = f"{column}=" + "".join(f"%{byte:02X}" for byte in value.encode())
-    if len(name) > NAME_BYTES_MAX:
-        digest = hashlib.sha256(value.encode()).hexdigest()[:16]
-        name = f"{name[: NAME_BYTES_MAX - 20].rpartition('%')[0]}~{digest}"
-    return name
+        return (f"{column}={NULL_FOLDER}",) * 2
+    whole = _cut(f"{column}=" + "".join(f"%{byte:02X}" for byte in value.encode()), value)
+    return whole if value == NULL_FOLDER else _cut(f"{column}={quote(value, safe='')}", value), whole
+
+
+def _cut(name: str, value: str) -> str:
+    if len(name) <= NAME_BYTES_MAX:
+        return name
+    digest = hashlib.sha256(value.encode()).hexdigest()[:16]
+    return f"{name[: NAME_BYTES_MAX - 20].rpartition('%')[0]}~{digest}"
 
 
 def arrow_schema(table: Table, names: Sequence[str]) -> pa.Schema:

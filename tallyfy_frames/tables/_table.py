@@ -207,6 +207,12 @@ class Table:
         """One line on what a row is."""
         return (self.model.__doc__ or "").strip().splitlines()[0]
 
+    @property
+    def order_by(self) -> tuple[str, ...]:
+        """The columns that order its rows: creation, where the API tells of it, then the key; parts stand as in their rows."""
+        ranks = self.rank or self.key
+        return (self.order, *ranks) if self.order is not None and self.part is None else ranks
+
     @cached_property
     def contract(self) -> pa.DataFrameSchema:
         """The pandera schema: exactly the table's columns and the trailer's, in order."""
@@ -250,6 +256,11 @@ class Table:
     def schema(self) -> pl.Schema:
         """Names and types, in order, whatever the data."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    def must_find(self, column: Column, target: Table) -> bool:
+        """Whether ``target`` has what ``column`` refers to, unless we lost it: both are of the same, or one of the other."""
+        made_alike = self.part is not None and target.part is not None and self.part.keys == target.part.keys
+        return column.reads == "parent" or (made_alike and not column.nullable)
 
     def names(self, kind: ColumnClass) -> list[str]:
         """The columns of one class."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -117,8 +118,57 @@ def test_what_waits_in_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.Mon
     assert back(tmp_path)["id"].n_unique() == 80
 
 
-def test_no_rows_are_no_files(tmp_path: Path) -> None:
-    assert write(tmp_path, frame([])) == []
+def test_no_rows_are_one_file_without_rows_that_has_the_schema(tmp_path: Path) -> None:
+    (file,) = write(tmp_path, frame([]))
+    assert (file.rows, file.value) == (0, "active"), (
+        "a word: pandas cannot tell the type of a column of which only null is known"
+    )
+    assert back(tmp_path).equals(frame([]))
+
+
+def shuffled(count: int) -> pl.DataFrame:
+    """Rows of two partitions, created at instants in no order, some at none, some at the same."""
+    random = Random(5)
+    created = [
+        None if n % 50 == 0 else datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=random.randrange(count))
+        for n in range(count)
+    ]
+    return frame([random.choice(["active", "complete"]) for _ in range(count)], created_at=created)
+
+
+@pytest.mark.parametrize("buffered", [40, 400, 5_000])
+def test_rows_lie_in_the_tables_order_within_a_partition_though_they_came_in_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffered: int
+) -> None:
+    monkeypatch.setattr(parquet, "BUFFERED_ROWS_MAX", buffered)
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 64)
+    monkeypatch.setattr(parquet, "FILE_ROWS_MAX", 300)
+    rows = shuffled(2_000)
+    files = write(tmp_path, *rows.iter_slices(37))
+    assert {place.suffix for place in tmp_path.rglob("*") if place.is_file()} == {".parquet"}, "no heap is left"
+    for status in ("active", "complete"):
+        own = [file for file in files if file.value == status]
+        if buffered < rows.height:  # else it is one file, of the rows that waited
+            assert len(own) > 3
+            assert all(file.rows <= 320 for file in own), "five row groups"
+        got = pl.concat(pl.read_parquet(tmp_path / file.path, hive_partitioning=False) for file in own)
+        assert got.equals(rows.filter(status=status).drop("status").sort("created_at", "id", nulls_last=True))
+        metadata = pq.read_metadata(tmp_path / own[0].path)
+        order = [metadata.schema.column(one.column_index).name for one in metadata.row_group(0).sorting_columns]
+        assert order == ["created_at", "id"]
+
+
+def test_statistics_let_readers_skip_what_they_do_not_ask_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "BUFFERED_ROWS_MAX", 100)
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 50)
+    (file,) = write(tmp_path, *shuffled(1_000).with_columns(status=pl.lit("active")).iter_slices(37))
+    metadata = pq.read_metadata(tmp_path / file.path)
+    column = pq.read_schema(tmp_path / file.path).get_field_index("created_at")
+    day = [datetime(2026, 1, 10, tzinfo=UTC), datetime(2026, 1, 11, tzinfo=UTC)]
+    known = [metadata.row_group(n).column(column).statistics for n in range(metadata.num_row_groups)]
+    hit = [one for one in known if one.has_min_max and one.min < day[1] and one.max >= day[0]]
+    assert metadata.num_row_groups >= 16
+    assert 1 <= len(hit) <= 3
 
 
 def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
