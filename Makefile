@@ -15,6 +15,7 @@ test: $(VENV)/installed
 
 test-services: $(VENV)/installed $(addprefix $(OTHERS)/,airflow/installed lint/installed moto/installed debian prometheus)
 	REQUIRE_ALL=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/services
+	REQUIRE_ALL=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/lake/test_kill.py tests/lake/test_full_disk.py
 
 soak: $(VENV)/installed  ## a hundred thousand lists that move while they are read
 	$(BIN)/python tests/api/soak.py 100000

@@ -60,10 +60,10 @@ def _liken(file: int, old: os.stat_result) -> None:
     os.fchmod(file, stat.S_IMODE(old.st_mode))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a file's text."""
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace what is in a file."""
     with replacing(path) as file:
-        file.write(text.encode())
+        file.write(data)
 
 
 def sync_folder(folder: Path) -> None:
@@ -76,11 +76,11 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def refusals(path: Path) -> Iterator[None]:
+def refusals(path: Path, verb: str = "write") -> Iterator[None]:
     """What the disk refuses, as ``SinkError`` naming the place."""
     try:
         yield
     except OSError as error:
         full = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
         hint = "free some space" if error.errno in full else "check the path and its permissions"
-        raise SinkError(f"cannot write: {error.strerror or error}", path=path, hint=hint) from error
+        raise SinkError(f"cannot {verb}: {error.strerror or error}", path=path, hint=hint) from error

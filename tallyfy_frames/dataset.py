@@ -19,7 +19,7 @@ from tallyfy_frames.reading import FILTERED, check_arguments, first_rows, in_ord
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
 from tallyfy_frames.tables._filters import Filters
-from tallyfy_frames.tables._table import Column, Table
+from tallyfy_frames.tables._table import Table
 
 USUAL: Final = ("run_tasks", "task_owners", "run_tags", "templates", "users", "groups", "tags")
 DANGLING_SCHEMA: Final = pl.Schema(
@@ -130,14 +130,8 @@ def _dangling(read: Sequence[Table], frames: Mapping[str, pl.DataFrame]) -> pl.D
             rows = told.drop_nulls().join(known, on=column.name, how="anti")["row"].n_unique()
             if not rows:
                 continue
-            if _is_ours_to_keep(table, column, tables.get(target)):
+            if table.must_find(column, tables.get(target)):
                 what = f"{rows} rows of {table.name} belong to {target} that are not there"
                 raise ContractError(what, column=column.name, hint="please report it: it is our mistake")
             found.append((table.name, column.name, column.refers, rows))
     return pl.DataFrame(found, schema=DANGLING_SCHEMA, orient="row")
-
-
-def _is_ours_to_keep(table: Table, column: Column, target: Table) -> bool:
-    """Whether rows that refer to what is not there would be our fault: they were made of the same as that, or of its rows."""
-    made_alike = table.part is not None and target.part is not None and table.part.keys == target.part.keys
-    return column.reads == "parent" or (made_alike and not column.nullable)

@@ -36,7 +36,7 @@ def run_demo(folder: Path, runs: int) -> None:
         settings = Settings(token=sandbox.token, org_id=sandbox.org_id, base_url=sandbox.base_url)
         report = LoadReport()
         manifest = write_snapshot(folder / "lake", settings=settings, allow_shrink=True, report=report)
-    console.print(f"{report}\nPublished {manifest.folder}\n")
+    console.print(f"{report}\nPublished {manifest.location}\n")
     frame = read_snapshot(folder / "lake").collect()
     counts = (
         frame.group_by("status")

@@ -221,6 +221,23 @@ class Settings:
         return urlsplit(self.base_url).hostname in LOOPBACK
 
 
+def cache_folder() -> Path:
+    """Where this user's jobs may leave what is of no use to anybody else."""
+    chosen = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(chosen) if chosen else Path.home() / ".cache") / "tallyfy-frames"
+    except RuntimeError:  # a user without a home
+        raise SettingsError("there is no folder to work in", hint="set XDG_CACHE_HOME to one that this job may write") from None
+
+
+def check_endpoint() -> None:
+    """An object store's endpoint must be an address: the library for it ends the program otherwise."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AWS_ENDPOINT_URL_S3"):
+        value = os.environ.get(name)
+        if value and not re.fullmatch(r"https?://[^\s/]+/?.*", value):
+            raise SettingsError(f"{name} is no http(s) address", hint="it begins with https://, or http:// on loopback")
+
+
 def _secret_in(path: str, name: str) -> Secret:
     """What the file of that variable holds. An empty one is an error: it was named to be used."""
     _, what, hint = SECRETS[name]

@@ -32,6 +32,7 @@ class Voice:
         logger.setLevel(logging.INFO if log_format is LogFormat.json else logging.WARNING)
         logger.handlers = [_Handler(self)]
         logger.propagate = False
+        logging.getLogger("tallyfy_frames.lake.retention").setLevel(logging.INFO)  # what goes is told in any case
 
     def say(self, level: str, message: str, **facts: object) -> None:
         """One line."""

@@ -53,13 +53,13 @@ class Bucket:
         """What a process needs to know."""
         return {
             "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_SECRET_ACCESS_KEY": "nobody-may-see-this",
             "AWS_REGION": "us-east-1",
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ALLOW_HTTP": "true",
         }
 
-    def keys(self) -> list[str]:
+    def objects(self) -> list[str]:
         """The names of all objects (of a bucket that holds no more than a thousand)."""
         listed = httpx.get(f"{self.endpoint}/{self.name}", params={"list-type": "2"}, trust_env=False).raise_for_status().text
         return re.findall(r"<Key>(.*?)</Key>", listed)

@@ -21,8 +21,8 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
 
 
-def run_page(page: str, folder: Path, env: dict[str, str]) -> tuple[int, str]:
-    """Run a page's ``sh`` blocks in one shell, in an empty folder: exit code, and what was printed.
+def run_page(page: str, folder: Path, env: dict[str, str], language: str = "sh") -> tuple[int, str]:
+    """Run a page's blocks in one shell, in an empty folder: exit code, and what was printed.
 
     The program is on the path, as after an installation. The shell ends at the first command that fails; whatever it left
     running ends with it.
@@ -37,7 +37,7 @@ def run_page(page: str, folder: Path, env: dict[str, str]) -> tuple[int, str]:
     work.mkdir()
     with said.open("wb") as out:
         shell = subprocess.Popen(
-            ["sh", "-eu", "-c", "\n".join(blocks(page, "sh"))],
+            ["sh", "-eu", "-c", "\n".join(blocks(page, language))],
             cwd=work, env={**clean, **path, **env}, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
         )  # fmt: skip
         try:

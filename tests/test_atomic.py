@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tallyfy_frames as tf
-from tallyfy_frames.atomic import replacing, write_text
+from tallyfy_frames.atomic import replacing, write_bytes
 
 
 def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -21,13 +21,13 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
 
 
 def test_the_new_file_takes_its_place(tmp_path: Path) -> None:
-    write_text(tmp_path / "out.csv", "new")
+    write_bytes(tmp_path / "out.csv", b"new")
     assert [entry.read_text() for entry in tmp_path.iterdir()] == ["new"]
 
 
 def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(tf.SinkError, match="cannot write"):
-        write_text(tmp_path / "none" / "out.csv", "new")
+        write_bytes(tmp_path / "none" / "out.csv", b"new")
 
 
 def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
     target.write_text("old")
     for name, leads_to in (("latest.csv", "data/runs.csv"), ("chain.csv", "latest.csv"), ("new.csv", "data/new.csv")):
         (tmp_path / name).symlink_to(leads_to)
-        write_text(tmp_path / name, name)
+        write_bytes(tmp_path / name, name.encode())
         assert (tmp_path / name).is_symlink()
         assert (tmp_path / leads_to).read_text() == name
     assert target.read_text() == "chain.csv"
@@ -55,7 +55,7 @@ def test_what_is_no_file_is_refused_and_stays(tmp_path: Path) -> None:
         ("round", "cannot write"),
     ):
         with pytest.raises(tf.SinkError, match=says):
-            write_text(tmp_path / name, "new")
+            write_bytes(tmp_path / name, b"new")
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert {place.name for place in tmp_path.iterdir()} == {"pipe", "link", "round"}
 
@@ -77,5 +77,5 @@ def test_the_owner_and_group_of_a_file_stay(tmp_path: Path) -> None:
     place = tmp_path / "out.csv"
     place.write_text("old")
     os.chown(place, 12345, 23456)
-    write_text(place, "new")
+    write_bytes(place, b"new")
     assert (place.stat().st_uid, place.stat().st_gid) == (12345, 23456)

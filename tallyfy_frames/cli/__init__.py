@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from tallyfy_frames.cli._command import (
     until_interrupted,
 )
 from tallyfy_frames.cli.load import load_app
-from tallyfy_frames.errors import FilterError, SettingsError, UsageError
+from tallyfy_frames.errors import EXIT_CODES, ContractError, FilterError, SettingsError, UsageError
 from tallyfy_frames.voice import LogFormat
 
 # Typer's own tracebacks would show local variables; ours are errors with a message, or bugs with a plain traceback.
@@ -39,10 +40,12 @@ app = typer.Typer(
 )
 app.add_typer(load_app, name="load")
 
+CHANGES_SHOWN = 20  # of what the API sends anew
+
 
 @app.command()
 def snapshot(  # noqa: PLR0913 - the options of the command
-    root: Annotated[str, typer.Argument(help="The folder that holds the snapshots; made if it is not there.")],
+    root: Annotated[str, typer.Argument(help="A folder, made if it is not there, or s3://bucket/prefix.")],
     table: Annotated[
         list[str] | None,
         typer.Option("--table", help="A table to include; repeat for more. Default: runs.", show_default=False),
@@ -59,6 +62,19 @@ def snapshot(  # noqa: PLR0913 - the options of the command
         ),
     ] = False,
     privacy: PrivacyOption = "keep",
+    keep: Annotated[
+        int | None, typer.Option("--keep", help="Snapshots to keep: the newest so many.", show_default=False)
+    ] = None,
+    keep_days: Annotated[
+        int | None,
+        typer.Option("--keep-days", help="And those that are not older than so many days.", show_default=False),
+    ] = None,
+    metrics_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--metrics-file", help="How it went, for Prometheus: written at the end, whatever that is.", show_default=False
+        ),
+    ] = None,
     only_plan: Annotated[
         bool, typer.Option("--plan", help="Only say how many requests it would take, and how long; asks each list for a page.")
     ] = False,
@@ -69,33 +85,67 @@ def snapshot(  # noqa: PLR0913 - the options of the command
     """Publish a snapshot as Parquet, partitioned by status: all of it, or nothing."""
     with speaking(log_format) as voice:
         from tallyfy_frames import planning  # noqa: PLC0415 - heavy
+        from tallyfy_frames.lake.changes import Change  # noqa: PLC0415
+        from tallyfy_frames.lake.metrics import Metrics  # noqa: PLC0415
         from tallyfy_frames.lake.snapshot import write_snapshot  # noqa: PLC0415
         from tallyfy_frames.reading import FILTERED  # noqa: PLC0415
 
         quiet_retries()
-        given = _named(filters or (), FILTERED)
-        names = table or ("runs",)
-        settings = settings_with(max_wait_s=max_wait_s, max_requests_per_minute=max_requests_per_minute)
-        if only_plan:
-            put_out(f"{planning.plan(names, given, settings=settings, whole=True)}\n".encode())
-            return
-        manifest = write_snapshot(
-            root,
-            given,
-            tables=names,
-            settings=settings,
-            on_invalid=on_invalid,  # type: ignore[arg-type]  # checked there, with a better message
-            allow_shrink=allow_shrink,
-            privacy=privacy,  # type: ignore[arg-type]  # likewise
-            progress=None if log_format is LogFormat.text else False,
-        )
+        with Metrics(metrics_file, root) if metrics_file and not only_plan else contextlib.nullcontext() as metrics:
+            given = _named(filters or (), FILTERED)
+            names = table or ("runs",)
+            settings = settings_with(max_wait_s=max_wait_s, max_requests_per_minute=max_requests_per_minute)
+            if only_plan:
+                put_out(f"{planning.plan(names, given, settings=settings, whole=True)}\n".encode())
+                return
+            manifest = write_snapshot(
+                root,
+                given,
+                tables=names,
+                settings=settings,
+                on_invalid=on_invalid,  # type: ignore[arg-type]  # checked there, with a better message
+                allow_shrink=allow_shrink,
+                privacy=privacy,  # type: ignore[arg-type]  # likewise
+                keep=keep,
+                keep_days=keep_days,
+                progress=None if log_format is LogFormat.text else False,
+            )
+            if metrics is not None:
+                metrics.manifest = manifest
         for name, entry in manifest.tables.items():
             quarantined = f", {sum(file.rows for file in entry.quarantined)} quarantined" if entry.quarantined else ""
             resumed = f", {entry.answers_resumed} answers from an earlier job" if entry.answers_resumed else ""
             message = f"{name}: {entry.rows} rows{quarantined}{resumed}, proof: {entry.report['proof']}"
             voice.say("info", message, report=entry.report, answers_resumed=entry.answers_resumed)
-        voice.say("info", f"published {manifest.folder}", snapshot=manifest.snapshot, rows=manifest.rows)
-        put_out(f"{manifest.folder}\n".encode())
+        for change in manifest.changes[:CHANGES_SHOWN]:
+            voice.say("warning", f"since the last snapshot: {Change(**change)}", change=change)
+        if len(manifest.changes) > CHANGES_SHOWN:
+            voice.say("warning", f"and {len(manifest.changes) - CHANGES_SHOWN} more such changes: the manifest has them")
+        voice.say("info", f"published {manifest.location}", snapshot=manifest.snapshot, rows=manifest.rows)
+        put_out(f"{manifest.location}\n".encode())
+
+
+@app.command()
+def verify(
+    root: Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix.")],
+    at: Annotated[
+        str | None, typer.Option("--at", help="Only this snapshot: its name, or an instant.", show_default=False)
+    ] = None,
+    log_format: LogOption = LogFormat.text,
+) -> None:
+    """Check every byte, count and key of the published snapshots: exit code 10 if anything is wrong."""
+    with speaking(log_format) as voice:
+        from tallyfy_frames.lake.verify import verify as look  # noqa: PLC0415 - heavy
+
+        looked = look(root, at=at)
+        for finding in looked.findings:
+            voice.say("error", str(finding), place=finding.place, what=finding.what, advice=finding.advice)
+        facts = {"findings": len(looked.findings), "snapshots": looked.snapshots, "files": looked.files}
+        if looked.findings:
+            code = EXIT_CODES[ContractError]
+            voice.say("error", str(looked), exit_code=code, **facts)
+            raise typer.Exit(code)
+        voice.say("info", str(looked), **facts)
 
 
 def _named(texts: Sequence[str], table: str) -> dict[str, Any]:

@@ -73,6 +73,12 @@ class Terminated(Interrupted):
     number, what, code = signal.SIGTERM, "terminated", 143
 
 
+class HungUp(Terminated):
+    """SIGHUP: the terminal is gone."""
+
+    number, what, code = signal.SIGHUP, "hung up", 129
+
+
 _asked: type[Interrupted] | None = None  # what the last signal asked for
 
 
@@ -99,7 +105,7 @@ def speaking(log_format: LogFormat) -> Iterator[Voice]:
     """A voice for a command; an error of ours, or a signal, ends the program with its exit code and one line."""
     voice = Voice(log_format)
     if threading.current_thread() is threading.main_thread():
-        for kind in (Interrupted, Terminated):
+        for kind in (Interrupted, Terminated, HungUp):
             if signal.getsignal(kind.number) in {signal.SIG_DFL, signal.default_int_handler}:  # else somebody has chosen
                 _listen(kind)
         sys.unraisablehook = _unraisable

@@ -11,7 +11,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -24,13 +24,14 @@ TRIES: Final = 10  # each in vain only if another job ended, and removed the roo
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[bool]:
+def locked(root: Path, address: str | None = None) -> Iterator[bool]:
     """Hold ``root``, made if it is not there, while the block runs; ``LockHeld`` names who else holds it, and since when.
 
-    The value says whether it was made here: whether its holder may remove it again, the lock first.
+    The value says whether it was made here: whether its holder may remove it again, the lock first. ``address`` is what people
+    call it.
     """
     place = root / LOCK_NAME
-    handle, made = _taken(root, place)
+    handle, made = _taken(root, place, address or str(root))
     try:
         holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": datetime.now(UTC).isoformat()}
         with refusals(place):
@@ -38,10 +39,12 @@ def locked(root: Path) -> Iterator[bool]:
             os.pwrite(handle, json.dumps(holder).encode(), 0)
         yield made
     finally:
+        with suppress(OSError):  # so that nobody takes the next holder for this one
+            os.ftruncate(handle, 0)
         os.close(handle)
 
 
-def _taken(root: Path, place: Path) -> tuple[int, bool]:
+def _taken(root: Path, place: Path, address: str) -> tuple[int, bool]:
     """The lock's file, open and locked, and whether the root had to be made."""
     made = False
     for tries_left in reversed(range(TRIES)):
@@ -58,13 +61,13 @@ def _taken(root: Path, place: Path) -> tuple[int, bool]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             taken = _names(place, handle)
         except BlockingIOError:
-            raise _held(handle, root) from None
+            raise _held(handle, address) from None
         finally:
             if not taken:
                 os.close(handle)
         if taken:
             return handle, made
-    raise LockHeld("other jobs come and go in this root", root=root, hint="try again later")
+    raise LockHeld("other jobs come and go in this root", root=address, hint="try again later")
 
 
 def _made(root: Path) -> bool:
@@ -84,14 +87,14 @@ def _names(place: Path, handle: int) -> bool:
         return False
 
 
-def _held(handle: int, root: Path) -> LockHeld:
+def _held(handle: int, address: str) -> LockHeld:
     hint = "wait for it to end; the lock goes with its process"
     try:
         holder = json.loads(os.pread(handle, 4096, 0))
         age_s = (datetime.now(UTC) - datetime.fromisoformat(holder["since"])).total_seconds()
     except (ValueError, KeyError, TypeError):
-        return LockHeld("another job holds this root", root=root, hint=hint)
+        return LockHeld("another job holds this root", root=address, hint=hint)
     return LockHeld(
-        "another job holds this root", root=root, host=holder.get("host"), pid=holder.get("pid"), since=holder["since"],
+        "another job holds this root", root=address, host=holder.get("host"), pid=holder.get("pid"), since=holder["since"],
         age_s=round(age_s), hint=hint,
     )  # fmt: skip

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
 from tallyfy_frames.errors import SinkError
+from tallyfy_frames.lake.place import MANIFEST
 from tallyfy_frames.sinks.parquet import Written
 
-MANIFEST_NAME: Final = "manifest.json"
-FORMAT: Final = 1  # of the manifest and the folders around it
+FORMAT: Final = 2  # of the manifest and the folders around it
+READABLE: Final = (1, 2)  # 1 (version 0.1.0) had no digest of the manifest itself, and no files for tables without rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,40 +33,54 @@ class TableEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A published snapshot. ``folder`` is where it lies; everything else is in ``manifest.json``."""
+    """A published snapshot. ``location`` is where it lies; everything else is in ``manifest.json``."""
 
     snapshot: str
     created_at: str
     organization_id: str
     base_url: str
     token_user: int | None  # whose rights decided which rows there are; None if the API did not tell
-    filters: Mapping[str, Any]
+    filters: Mapping[str, Any] = field(repr=False)
     privacy: Mapping[str, str]  # what became of personal data; "key" is the same where hashes can be joined
-    tables: Mapping[str, TableEntry]
+    tables: Mapping[str, TableEntry] = field(repr=False)
     previous: str | None
     tallyfy_frames: str
+    # What the API sent that it did not send for the snapshot before.
+    changes: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
     format: int = FORMAT
-    folder: Path = field(default=Path(), repr=False, compare=False)
+    location: str = field(default="", repr=False, compare=False)
+
+    @property
+    def folder(self) -> Path:
+        """The same as a path; not for a bucket."""
+        return Path(self.location)
 
     @property
     def rows(self) -> int:
         """Rows of all tables."""
         return sum(entry.rows for entry in self.tables.values())
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all its Parquet files."""
+        return sum(file.size_bytes for entry in self.tables.values() for file in (*entry.files, *entry.quarantined))
+
     def text(self) -> str:
-        """As it is kept."""
-        facts = {name: value for name, value in asdict(self).items() if name != "folder"}
-        return json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+        """As it is kept: with a digest of itself."""
+        facts = {name: value for name, value in asdict(self).items() if name != "location"}
+        return _signed(facts)
 
     @classmethod
-    def read(cls, folder: Path) -> Manifest:
-        """The manifest in ``folder``; ``SinkError`` if there is none that this version understands."""
-        place = folder / MANIFEST_NAME
+    def parse(cls, data: bytes, location: str) -> Manifest:
+        """What :meth:`text` wrote, to the byte; ``SinkError`` if it is not, or this version does not understand it."""
+        place = f"{location}/{MANIFEST}"
         try:
-            facts = json.loads(place.read_text(encoding="utf-8"))
-            if facts["format"] != FORMAT:
-                what = f"the snapshot has format {facts['format']}, this version reads {FORMAT}"
+            facts = json.loads(data)
+            if facts["format"] not in READABLE:
+                what = f"the snapshot has format {facts['format']}, this version reads {' and '.join(map(str, READABLE))}"
                 raise SinkError(what, path=place, hint="use the version that wrote it, or a newer one")
+            digest = facts.pop("sha256", None)
+            whole = digest is None if facts["format"] == 1 else digest is not None and _signed(facts).encode() == data
             tables = {
                 name: TableEntry(**{
                     **entry,
@@ -74,8 +90,21 @@ class Manifest:
                 })
                 for name, entry in facts["tables"].items()
             }  # fmt: skip
-            return cls(**{**facts, "tables": tables, "folder": folder})
-        except OSError as error:
-            raise SinkError(f"cannot read the snapshot: {error.strerror}", path=place) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise SinkError("the manifest is damaged", path=place, hint="read another snapshot with at=") from error
+            known = {name: facts[name] for name in {one.name for one in fields(cls)} & facts.keys()}
+            manifest = cls(**{**known, "tables": tables, "changes": tuple(facts.get("changes", ())), "location": location})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SinkError(DAMAGED, path=place, hint=READ_ANOTHER) from error
+        if not whole:
+            raise SinkError(DAMAGED, path=place, hint=READ_ANOTHER)
+        return manifest
+
+
+DAMAGED: Final = "the manifest is damaged"
+READ_ANOTHER: Final = "read another snapshot with at="
+
+
+def _signed(facts: Mapping[str, Any]) -> str:
+    """The text of a manifest. Its digest has no key: it shows accidents, not forgery."""
+    body = json.dumps(facts, indent=1, ensure_ascii=False)
+    signed = {**facts, "sha256": hashlib.sha256(body.encode()).hexdigest()}
+    return json.dumps(signed, indent=1, ensure_ascii=False) + "\n"

@@ -1,20 +1,18 @@
 """Publishes snapshots.
 
-A snapshot is written into a staging folder, checked against the rows that were read, renamed into place, and published by
-switching the symlink ``current`` in one rename. Until then readers see the one before; a crash leaves it in place.
+A snapshot is written into a staging folder, checked against the rows that were read, put in its place, and published by one
+step there: `folder.py` and `bucket.py` say which. Until then readers see the one before; a crash leaves it in place.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import re
+import logging
 import secrets
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,15 +23,17 @@ import polars as pl
 from tallyfy_frames import pipeline
 from tallyfy_frames._version import __version__
 from tallyfy_frames.account import token_user
-from tallyfy_frames.atomic import refusals, sync_folder, write_text
+from tallyfy_frames.atomic import refusals, write_bytes
 from tallyfy_frames.contracts import CONTRACT_VERSION
-from tallyfy_frames.errors import PaginationError, ShrinkRefused, SinkError
+from tallyfy_frames.errors import LockHeld, PaginationError, ShrinkRefused, SinkError
 from tallyfy_frames.frames.privacy import MODES, Mode, Privacy
 from tallyfy_frames.frames.validate import OnInvalid
-from tallyfy_frames.lake.lock import LOCK_NAME, locked
-from tallyfy_frames.lake.manifest import MANIFEST_NAME, Manifest, TableEntry
-from tallyfy_frames.lake.published import CURRENT, SNAPSHOTS, current_of, scan
-from tallyfy_frames.lake.spool import SPOOL_NAME, Spool
+from tallyfy_frames.lake.changes import Change, changes
+from tallyfy_frames.lake.manifest import Manifest, TableEntry
+from tallyfy_frames.lake.place import MANIFEST, PENDING, SNAPSHOTS, Place, Pointer, locate
+from tallyfy_frames.lake.published import manifest_in, names, nothing, scan, unmarked
+from tallyfy_frames.lake.retention import Keep, clear, retire
+from tallyfy_frames.lake.spool import Spool
 from tallyfy_frames.progress import ProgressOption
 from tallyfy_frames.reading import FILTERED, Reading, check_arguments, privacy_of, readings
 from tallyfy_frames.report import LoadReport
@@ -43,8 +43,8 @@ from tallyfy_frames.tables._filters import Filters
 from tallyfy_frames.tables._table import Table
 
 SHRINK_MAX: Final = 0.10  # of the current snapshot's rows: more is a token with fewer rights, until someone says otherwise
-STAGING: Final = ".staging-"
-OUR_NAME: Final = re.compile(r"(\.staging-)?[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
+
+logger: Final = logging.getLogger(__name__)
 
 
 def write_snapshot(  # noqa: PLR0913 - the public face
@@ -58,8 +58,12 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     progress: ProgressOption = None,
     report: LoadReport | None = None,
     privacy: Mode = "keep",
+    keep: int | None = None,
+    keep_days: int | None = None,
 ) -> Manifest:
     """Read ``tables`` and publish them together under ``root``, or publish nothing.
+
+    ``root`` is a folder, or a bucket's address (``s3://bucket/lake``; extra ``buckets``, credentials from the environment).
 
     ``filters`` are those of runs; archived runs are included unless they say otherwise. What stands inside runs (``run_tasks``
     …) is read with them. Rows are streamed: memory grows only by the ids. ``report`` is filled in place for the list read
@@ -72,7 +76,12 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     if there is one: the same call then asks for the rest only. ``report.started_at`` is when the first of them began; the
     manifest's ``answers_resumed`` say how many answers of each table the last one had from those before it.
 
-    Raises what a load raises; ``LockHeld`` while another job writes to ``root``; ``ShrinkRefused`` if rows fall by more than
+    ``keep`` and ``keep_days``: of the published snapshots the newest so many stay, and those that are not older than so many
+    days; the others can be found no more, and their files are removed by the first job that begins an hour after. Without
+    either, all stay.
+
+    Raises what a load raises; ``LockHeld`` while another job writes to ``root``, or if, in a
+    bucket, one has published meanwhile; ``ShrinkRefused`` if rows fall by more than
     10 % against the current snapshot, the token belongs to another user than it had, or ``privacy`` keeps more than it did or
     has another key, unless ``allow_shrink``; ``SinkError`` for a root that is unwritable, full, another organization's, or that
     holds something else.
@@ -80,8 +89,9 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     check_arguments(settings, on_invalid, progress, report, allow_shrink=allow_shrink)
     settings = settings or Settings.from_env()
     wanted, kept_back = readings(tables, filters, whole=True), privacy_of(privacy, settings)
-    with _held(root) as place:
-        return _Publishing(place, settings, wanted, allow_shrink, kept_back).run(on_invalid, progress, report)
+    kept, place = Keep.of(keep, keep_days), locate(root)
+    with place.held():
+        return _Publishing(place, settings, wanted, allow_shrink, kept_back, kept).run(on_invalid, progress, report)
 
 
 def _given(reading: Reading, privacy: Privacy) -> dict[str, Any]:
@@ -90,72 +100,23 @@ def _given(reading: Reading, privacy: Privacy) -> dict[str, Any]:
     return {name: privacy.shown(value, personal=personal[name]) for name, value in reading.filters.given().items()}
 
 
-@contextmanager
-def _held(root: str | Path) -> Iterator[Path]:
-    """The root, ours alone, made if it is not there; gone again if it was made for a job that left nothing in it."""
-    if "://" in str(root):
-        raise SinkError("a root is a folder; object stores are not supported yet", path=root)
-    place = Path(root)
-    with refusals(place):
-        if place.exists():
-            _refuse_foreign(place)
-    with locked(place) as made:
-        try:
-            yield place
-        except BaseException:
-            if made:
-                _remove_empty(place)
-            raise
-
-
-def _remove_empty(root: Path) -> None:
-    """A root that nothing was left in goes, and its lock with it; only while that is held."""
-    with contextlib.suppress(OSError):
-        (root / SNAPSHOTS).rmdir()
-    if not any((root / name).exists() for name in (SNAPSHOTS, SPOOL_NAME)):
-        with contextlib.suppress(OSError):
-            (root / LOCK_NAME).unlink(missing_ok=True)
-            root.rmdir()
-
-
-def _refuse_foreign(root: Path) -> None:
-    """A root is ours if it is empty, or holds a lock and snapshots named as ours are; hidden files do not count."""
-    if not root.is_dir():
-        raise SinkError("the root is a file", path=root, hint="name a folder")
-    snapshots = root / SNAPSHOTS
-    if (root / CURRENT).exists() and not (root / CURRENT).is_symlink():
-        hint = "copy snapshots with their links (rsync -l), or remove it"
-        raise SinkError(f"{CURRENT} is no link", path=root / CURRENT, hint=hint)
-    names = [entry.name for entry in root.iterdir()]  # before: another job may take its lock and make snapshots now
-    if snapshots.is_dir() and (root / LOCK_NAME).is_file():
-        others = [entry.name for entry in snapshots.iterdir() if not OUR_NAME.fullmatch(entry.name)]
-    else:
-        others = [name for name in names if not name.startswith(".") and name != "lost+found"]
-    if others:
-        what = f"the root holds something else: {', '.join(sorted(others)[:3])}"
-        raise SinkError(what, path=root, hint="name a new or empty folder")
-
-
+@dataclass
 class _Publishing:
     """One snapshot on its way, under the lock."""
 
-    def __init__(
-        self,
-        root: Path,
-        settings: Settings,
-        jobs: Sequence[Reading],
-        allow_shrink: bool,  # noqa: FBT001
-        privacy: Privacy,
-    ) -> None:
-        self.root = root
-        self.settings = settings
-        self.jobs = jobs
-        self.allow_shrink = allow_shrink
-        self.privacy = privacy
+    place: Place
+    settings: Settings
+    jobs: Sequence[Reading]
+    allow_shrink: bool
+    privacy: Privacy
+    keep: Keep
+
+    def __post_init__(self) -> None:
+        """Its name, and where it grows."""
         self.id = secrets.token_hex(4)
         self.created_at = datetime.now(UTC)
         self.name = f"{self.created_at:%Y%m%dT%H%M%SZ}-{self.id}"
-        self.staging = root / SNAPSHOTS / f"{STAGING}{self.name}"
+        self.staging = self.place.staging(self.name)
 
     @property
     def filters(self) -> dict[str, Any]:
@@ -164,33 +125,50 @@ class _Publishing:
 
     def run(self, on_invalid: OnInvalid, progress: ProgressOption, report: LoadReport | None) -> Manifest:
         """Stage, check, publish; on any failure the staging folder goes and the current snapshot stays."""
-        before = self.before()
+        since = self.place.pointer()
+        before = self.before(since)
         self.refuse_other_organization(before)
-        with refusals(self.root):
-            for left_over in (*(self.root / SNAPSHOTS).glob(f"{STAGING}*"), *self.root.glob(f".{CURRENT}-*")):
-                shutil.rmtree(left_over) if left_over.is_dir() and not left_over.is_symlink() else left_over.unlink()
+        clear(self.place)
+        with refusals(self.staging):
             self.staging.mkdir(parents=True)
         try:
             reader = token_user(self.settings)
             self.refuse_shrink(before, reader, {table.name: None for job in self.jobs for table in job.makes})
-            with Spool(self.root, self.binding(before, reader)) as spool:
+            with Spool(self.place.work, self.binding(since, reader)) as spool:
                 report = report or LoadReport()
                 entries: dict[str, TableEntry] = {}
+                found: list[Change] = []
                 for job in self.jobs:
                     entries |= self.stage(job, spool, on_invalid, progress, report)
-                manifest = self.manifest(entries, reader, before)
+                    told = None if before is None else before.tables.get(job.makes[0].name)
+                    found += [] if told is None else changes(told.report, report.as_dict())
+                manifest = self.manifest(entries, reader, since, found)
                 self.refuse_shrink(before, reader, {name: entry.rows for name, entry in entries.items()})
-                self.publish(manifest)
+                self.publish(manifest, since)
         except BaseException:
-            unpublished = current_of(self.root) != self.root / SNAPSHOTS / self.name
-            for folder in (self.staging, self.root / SNAPSHOTS / self.name):
-                if unpublished:
-                    shutil.rmtree(folder, ignore_errors=True)
-            (self.root / f".{CURRENT}-{self.id}").unlink(missing_ok=True)
+            self.place.forget(self.name)
+            raise
+        try:
+            self.place.delete(f"{SNAPSHOTS}/{self.name}/{PENDING}")
+            retire(self.place, self.keep)
+        except SinkError as error:
+            error.what = f"{self.name} is published, but old snapshots could not be retired: {error.what}"
             raise
         return manifest
 
-    def manifest(self, entries: Mapping[str, TableEntry], token_user: int | None, before: Manifest | None) -> Manifest:
+    def publish(self, manifest: Manifest, since: Pointer | None) -> None:
+        """Put it in its place. Whatever is said against it counts only if it is not found there afterwards."""
+        write_bytes(self.staging / PENDING, b"")
+        write_bytes(self.staging / MANIFEST, manifest.text().encode())
+        try:
+            self.place.publish(self.staging, self.name, since)
+        except (SinkError, LockHeld):
+            if self.name not in names(self.place):
+                raise
+
+    def manifest(
+        self, entries: Mapping[str, TableEntry], token_user: int | None, since: Pointer | None, found: Sequence[Change]
+    ) -> Manifest:
         """What this snapshot holds and how it came."""
         return Manifest(
             snapshot=self.name,
@@ -201,28 +179,30 @@ class _Publishing:
             filters=self.filters,
             privacy=self.privacy.facts(),
             tables=entries,
-            previous=None if before is None else before.snapshot,
+            previous=None if since is None else since.snapshot,
             tallyfy_frames=__version__,
-            folder=self.root / SNAPSHOTS / self.name,
+            changes=tuple(change.as_dict() for change in found),
+            location=self.place.source(f"{SNAPSHOTS}/{self.name}"),
         )
 
-    def before(self) -> Manifest | None:
+    def before(self, since: Pointer | None) -> Manifest | None:
         """The snapshot to compare with; a damaged one counts as none only where shrinking is allowed."""
-        folder = current_of(self.root)
         try:
-            return None if folder is None else Manifest.read(folder)
+            if since is None and unmarked(self.place):
+                raise nothing(self.place)
+            return None if since is None else manifest_in(self.place)
         except SinkError as error:
             if self.allow_shrink:
                 return None
-            hint = "repair it, or publish a new one over it: allow_shrink=True (--allow-shrink)"
-            raise SinkError(f"the current snapshot cannot be read, so there is nothing to compare with: {error.what}",
-                            path=folder, hint=hint) from None  # fmt: skip
+            hint = f"{error.hint}; or publish a new one over it: allow_shrink=True (--allow-shrink)"
+            what = f"there is nothing to compare with: {error.what}"
+            raise SinkError(what, path=error.where.get("path"), hint=hint) from None
 
     def refuse_other_organization(self, before: Manifest | None) -> None:
         """A root is one organization's: mixing two would look like a great change."""
         if before is not None and before.organization_id != self.settings.org_id:
             what = f"the root holds snapshots of organization {before.organization_id}"
-            raise SinkError(what, path=self.root, hint="name another root for each organization")
+            raise SinkError(what, path=self.place.address, hint="name another root for each organization")
 
     def refuse_shrink(self, before: Manifest | None, token_user: int | None, rows: Mapping[str, int | None]) -> None:
         """Raise ``ShrinkRefused`` where this looks like less of what ``before`` holds: fewer rights make fewer rows.
@@ -251,7 +231,7 @@ class _Publishing:
             if now is not None and now < entry.rows * (1 - SHRINK_MAX):
                 raise ShrinkRefused(f"{name} would shrink from {entry.rows} to {now} rows", hint=hint)
 
-    def binding(self, before: Manifest | None, token_user: int | None) -> dict[str, Any]:
+    def binding(self, since: Pointer | None, token_user: int | None) -> dict[str, Any]:
         """What answers must belong to, to be of use to this job."""
         settings = self.settings
         return {
@@ -264,7 +244,7 @@ class _Publishing:
             "privacy": self.privacy.facts(),
             "page_size": settings.page_size,
             "proof": settings.proof,
-            "current": None if before is None else before.snapshot,
+            "current": None if since is None else since.snapshot,
             "contract_version": CONTRACT_VERSION,
             "tallyfy_frames": __version__,
         }
@@ -316,26 +296,17 @@ class _Publishing:
         found = (0, 0, 0)
         if files:
             # By their hashes, file by file: the keys themselves would take more memory than all else.
-            hashes = pl.concat([_hashes(scan(table, folder, [file]).select(table.key).collect()) for file in files])
+            keys = (scan(table, [(str(folder / file.path), file.value)]).select(table.key).collect() for file in files)
+            hashes = pl.concat(map(_hashes, keys))
             found = (len(hashes), hashes.n_unique(), _digest(hashes))
         if found[1] < rows == found[0] and found[2] == staged.digest:
             raise PaginationError(f"two rows of {table.name} have the same {' and '.join(table.key)}", hint="try again later")
-        if found != (rows, rows, staged.digest) or {file.value: file.rows for file in files} != staged.values:
+        written = Counter[str | None]()
+        for file in files:
+            written[file.value] += file.rows
+        if found != (rows, rows, staged.digest) or written != staged.values:
             what = f"the files of {table.name} do not hold the rows that were read"
             raise SinkError(what, path=folder, read=rows, written=found[0], distinct=found[1], hint="check the disk")
-
-    def publish(self, manifest: Manifest) -> None:
-        """Rename the staging folder into place, then switch ``current``."""
-        with refusals(self.staging):
-            write_text(self.staging / MANIFEST_NAME, manifest.text())
-            for folder, _, _ in os.walk(self.staging):
-                sync_folder(Path(folder))
-            self.staging.rename(manifest.folder)
-            sync_folder(manifest.folder.parent)
-            link = self.root / f".{CURRENT}-{self.id}"
-            link.symlink_to(Path(SNAPSHOTS) / self.name)
-            link.replace(self.root / CURRENT)
-            sync_folder(self.root)
 
 
 def _trace(settings: Settings) -> str:

@@ -151,7 +151,9 @@ def test_a_list_filter_may_come_twice_or_with_commas(sandbox: Sandbox, tmp_path:
     assert set(tf.read_snapshot(tmp_path / "lake").collect()["status"]) == {"active", "complete"}
 
 
-@pytest.mark.parametrize(("sent", "code", "says"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
+@pytest.mark.parametrize(
+    ("sent", "code", "says"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated"), ("SIGHUP", 129, "hung up")]
+)
 def test_a_signal_ends_it_at_once_and_leaves_nothing_that_could_be_taken_for_a_result(
     serve: Serve, tmp_path: Path, sent: str, code: int, says: str
 ) -> None:

@@ -7,7 +7,9 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 import pytest
@@ -30,7 +32,6 @@ from tallyfy_frames import pipeline, settings, shaping
 from tallyfy_frames.api import protocol, query, transport
 from tallyfy_frames.frames.flatten import flatten
 from tallyfy_frames.lake import published, snapshot
-from tallyfy_frames.lake.manifest import Manifest
 from tallyfy_frames.sandbox import Sandbox, World
 from tallyfy_frames.sandbox.facts import hex_id
 from tallyfy_frames.tables import folders as folders_table
@@ -218,13 +219,13 @@ def logging_out_of_the_web_app_ends_the_token(_: pytest.MonkeyPatch, __: Any) ->
         load(None, "token-revoked@3", page_size=10)
 
 
-def parse_the_token(token: Any) -> Any:
+def parse_the_token(token: Any, what: str, hint: str) -> Any:
     payload = json.loads(base64.urlsafe_b64decode(token.reveal().split(".")[1] + "=="))
     assert payload["exp"] > datetime.now(UTC).timestamp()
     return token
 
 
-@trap(19, patching(settings, "_checked_token", parse_the_token))
+@trap(19, patching(settings, "_checked_secret", parse_the_token))
 def lifetimes_and_token_addresses_contradict_each_other(_: pytest.MonkeyPatch, __: Any) -> None:
     """Three token addresses and as many lifetimes are documented: a token is taken as it is, until the API refuses it."""
     old = base64.urlsafe_b64encode(json.dumps({"exp": 1}).encode()).decode().rstrip("=")
@@ -258,10 +259,10 @@ def an_error_is_true_a_word_or_an_object(_: pytest.MonkeyPatch, __: Any) -> None
             protocol.check(protocol.Request(("me",)), protocol.Reply(400, {}, json.dumps(body).encode()), now=datetime.now(UTC))
 
 
-def outspoken(request: Any, reply: Any, *, now: datetime) -> None:
+def outspoken(request: Any, reply: Any, **given: Any) -> None:
     if reply.status >= 500:
         raise tf.ServerError(reply.body.decode())
-    protocol_check(request, reply, now=now)
+    protocol_check(request, reply, **given)
 
 
 protocol_check = protocol.check
@@ -346,9 +347,10 @@ def folders_of_runs_are_not_listed_by_default(_: pytest.MonkeyPatch, __: Any) ->
     assert set(found["id"]) == {folder.id for folder in (*WORLD.folders, *WORLD.template_folders)}
 
 
-def every_snapshot(spec: Table, folder: Any, files: Any, scan: Any = published.scan) -> Any:
-    every = [scan(spec, other, Manifest.read(other.parent).tables["runs"].files) for other in folder.parents[1].glob("2*/runs")]
-    return pl.concat(every) if every else scan(spec, folder, files)
+def every_snapshot(spec: Table, files: Any, scan: Any = published.scan) -> Any:
+    files = [*files]
+    others = [place for place in Path(files[0][0]).parents[3].rglob("*.parquet") if not place.is_symlink()] if files else []
+    return scan(spec, [(str(place), unquote(place.parent.name.partition("=")[2])) for place in others])
 
 
 @trap(45, patching(published, "scan", every_snapshot))

@@ -18,7 +18,7 @@ from oracle import answers_of_run
 
 import tallyfy_frames as tf
 from tallyfy_frames import tables
-from tallyfy_frames.lake import snapshot
+from tallyfy_frames.lake import folder as folders
 from tallyfy_frames.lake.spool import HEAD, SIZES, SPOOL_NAME
 from tallyfy_frames.sandbox import Sandbox, World
 from tallyfy_frames.sandbox.lists import LISTS
@@ -142,8 +142,8 @@ def test_nor_where_a_job_died(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(snapshot._Publishing, "publish", die)  # noqa: SLF001
-        patch.setattr(snapshot.shutil, "rmtree", lambda *_, **__: None)  # what lay in the staging folder stays for us to see
+        patch.setattr(folders.Folder, "publish", die)
+        patch.setattr(folders.shutil, "rmtree", lambda *_, **__: None)  # what lay in the staging folder stays for us to see
         with pytest.raises(KeyboardInterrupt):
             tf.write_snapshot(tmp_path, {"q": "Vendor check"}, tables=["runs", "run_tasks"], settings=settings, privacy=privacy)
     assert (tmp_path / SPOOL_NAME).stat().st_size > 1000

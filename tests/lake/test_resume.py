@@ -26,6 +26,7 @@ import tallyfy_frames as tf
 from tallyfy_frames import tables
 from tallyfy_frames.lake import published
 from tallyfy_frames.lake import snapshot as lake
+from tallyfy_frames.lake.folder import Folder
 from tallyfy_frames.lake.spool import DIGEST_BYTES, SPOOL_NAME
 from tallyfy_frames.sandbox import Sandbox, World
 from tallyfy_frames.sandbox.faults import Fault
@@ -179,9 +180,12 @@ def test_what_is_on_its_way_when_staging_fails_is_not_awaited_and_all_that_came_
     assert (answered(lists(sandbox)) - clean).total() <= 8
 
 
-@pytest.mark.parametrize("step", ["check", "publish", "manifest"])
+PUBLISHING = lake._Publishing  # noqa: SLF001
+
+
+@pytest.mark.parametrize(("owner", "step"), [(PUBLISHING, "check"), (PUBLISHING, "manifest"), (Folder, "publish")])
 def test_a_failure_after_the_last_page_costs_no_page(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, step: str
 ) -> None:
     sandbox = serve(world=WORLD)
 
@@ -189,7 +193,7 @@ def test_a_failure_after_the_last_page_costs_no_page(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(lake._Publishing, step, fail)  # noqa: SLF001
+        patch.setattr(owner, step, fail)
         with pytest.raises(KeyboardInterrupt):
             tf.write_snapshot(tmp_path, settings=settings_for(sandbox, **QUICK))
     before = len(sandbox.requests)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -334,12 +335,13 @@ def test_a_publish_that_fails_leaves_nothing_that_could_be_read(
         assert [place.name for place in (tmp_path / "snapshots").iterdir()] == [first.snapshot]
 
 
-def test_a_snapshot_that_was_never_published_is_not_found_by_instant(serve: Serve, tmp_path: Path) -> None:
+def test_a_snapshot_that_was_never_published_is_not_found(serve: Serve, tmp_path: Path) -> None:
     sandbox = serve(world=World(3, 60))
     first = tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
     second = tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
     (tmp_path / "current").unlink()
     (tmp_path / "current").symlink_to(Path("snapshots") / first.snapshot)
+    (tmp_path / "snapshots" / second.snapshot / "pending").touch()
     assert published.read_manifest(tmp_path, at="2999-01-01").snapshot == first.snapshot
     with pytest.raises(tf.UsageError):
         published.read_manifest(tmp_path, at=second.snapshot)
@@ -364,16 +366,23 @@ def test_a_folder_that_only_looks_like_a_root_is_left_alone(serve: Serve, tmp_pa
     assert [place.name for place in (tmp_path / "snapshots").iterdir()] == [".staging-precious"]
 
 
-def test_a_fresh_mount_is_an_empty_folder_and_a_bucket_is_none(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fresh_mount_is_an_empty_folder(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "lost+found").mkdir()
     (tmp_path / ".DS_Store").touch()
     tf.write_snapshot(tmp_path, settings=settings_for(serve(world=World(3, 5))))
+
+
+@pytest.mark.parametrize("root", ["ftp://host/lake", "http://127.0.0.1/lake", "file:///tmp/lake", Path("s3://bucket/lake")])
+def test_an_address_that_is_no_place_for_snapshots_is_refused_before_anything_is_read(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str | Path
+) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(tf.SinkError, match="object stores are not supported yet"):
-        tf.write_snapshot("s3://bucket/lake", settings=settings_for(serve()))
-    assert not Path("s3:").exists()
+    sandbox = serve()
+    for attempt in (lambda: tf.write_snapshot(root, settings=settings_for(sandbox)), lambda: tf.read_snapshot(root)):
+        with pytest.raises(tf.TallyfyFramesError, match=r"use a folder, or s3://|a Path loses one"):
+            attempt()
+    assert not sandbox.requests
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_root_made_for_a_job_that_failed_is_gone_again(serve: Serve, tmp_path: Path) -> None:
@@ -412,3 +421,22 @@ def test_bad_arguments_are_refused_before_anything_happens(tmp_path: Path, filte
 def test_a_snapshot_of_a_sorted_stream_is_refused(serve: Serve, tmp_path: Path) -> None:
     with pytest.raises(tf.FilterError, match="read together oldest first"):
         tf.write_snapshot(tmp_path, {"sort": "name"}, settings=settings_for(serve()))
+
+
+@pytest.mark.filterwarnings("ignore::tallyfy_frames.TallyfyFramesWarning")
+def test_what_the_api_sends_anew_is_told_by_each_job_once(serve: Serve, tmp_path: Path) -> None:
+    plain = {"plain": True}
+    first = tf.write_snapshot(tmp_path, settings=settings_for(serve(world=World(3, 150), **plain)))
+    second = tf.write_snapshot(tmp_path, settings=settings_for(serve(world=World(3, 150, ("brand_new",)), **plain)))
+    third = tf.write_snapshot(tmp_path, settings=settings_for(serve(world=World(3, 150, ("brand_new",)), **plain)))
+    told = {"table": "runs", "kind": "word", "name": "status", "detail": "brand_new"}
+    assert told not in first.changes
+    assert told in second.changes
+    assert not third.changes
+    assert published.read_manifest(tmp_path, at=second.snapshot).changes == second.changes
+
+
+def test_without_the_library_for_buckets_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(tf.MissingExtra, match=r"pip install 'tallyfy-frames\[buckets\]'"):
+        tf.read_snapshot("s3://bucket/lake")

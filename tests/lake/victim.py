@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import sys
 import warnings
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import obstore
+
 import tallyfy_frames as tf
 from tallyfy_frames.api.transport import Client
-from tallyfy_frames.lake import snapshot
+from tallyfy_frames.lake import folder, retention, snapshot
+from tallyfy_frames.lake.bucket import Bucket
+from tallyfy_frames.lake.folder import Folder
 from tallyfy_frames.lake.spool import Spool
 from tallyfy_frames.sinks import parquet
 from tallyfy_frames.sinks.parquet import ParquetSink
@@ -22,11 +28,15 @@ PUBLISHING = snapshot._Publishing  # noqa: SLF001
 PLACES: dict[str, tuple[Any, str]] = {
     "send": (Client, "_send"), "read": (Client, "_read"),
     "put": (Spool, "put"), "append": (Spool, "_append"),
-    "stage": (PUBLISHING, "stage"), "write": (ParquetSink, "write"), "flush": (ParquetSink, "_flush"), "finish": (ParquetSink, "finish"),
-    "measure": (parquet, "_written"),
+    "stage": (PUBLISHING, "stage"), "write": (ParquetSink, "write"), "sort": (ParquetSink, "_in_order"), "finish": (ParquetSink, "finish"),
+    "aside": (ParquetSink, "_put_aside"), "measure": (parquet, "_written"),
     "check": (PUBLISHING, "check"), "scan": (snapshot, "scan"), "manifest": (PUBLISHING, "manifest"), "shrink": (PUBLISHING, "refuse_shrink"),
-    "publish": (PUBLISHING, "publish"), "text": (snapshot, "write_text"), "sync": (snapshot, "sync_folder"),
+    "publish": (Folder, "publish"), "text": (snapshot, "write_bytes"), "sync": (folder, "sync_folder"),
     "rename": (Path, "rename"), "link": (Path, "symlink_to"), "replace": (Path, "replace"), "drop": (Spool, "__exit__"),
+    "remove": (Folder, "remove"), "dead": (Folder, "clear"), "rmtree": (shutil, "rmtree"), "unlink": (os, "unlink"), "rmdir": (os, "rmdir"),
+    "upload": (obstore, "put"), "point": (Bucket, "_point_to"), "take": (Bucket, "remove"), "delete": (obstore, "delete"), "bucket": (Bucket, "publish"),
+    "stale": (Bucket, "clear"), "object": (Bucket, "put"),
+    "retire": (snapshot, "retire"), "mark": (Folder, "put"), "chain": (retention, "published"), "marked": (Folder, "files"), "unmark": (Folder, "delete"),
 }  # fmt: skip
 
 
@@ -53,8 +63,10 @@ def dying(function: Callable[..., Any], nth: int, when: str) -> Callable[..., An
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    root, what, nth, when = sys.argv[1:]
+    root, what, nth, when, *tables = sys.argv[1:]
     if what != "nothing":
         owner, name = PLACES[what]
         setattr(owner, name, dying(getattr(owner, name), int(nth), when))
-    tf.write_snapshot(root, progress=False)
+    retention.GRACE = timedelta(seconds=float(os.environ.get("GRACE_S", "5")))  # type: ignore[misc]
+    parquet.BUFFERED_ROWS_MAX = 6_000  # type: ignore[misc]  # so that some rows are put aside
+    tf.write_snapshot(root, tables=tables or ("runs",), keep=2, progress=False)

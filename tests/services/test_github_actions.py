@@ -70,7 +70,7 @@ def test_its_steps_install_take_a_snapshot_into_a_bucket_and_check_it(
             env = {**runner, **filled(step.get("env", {}), facts)}
             done = run_by(["bash", "-e", "-c"], step["run"], env=env, cwd=ROOT)
             assert done.returncode == 0, done.stdout + done.stderr
-    assert s3.keys()
+    assert s3.objects()
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     assert tf.read_snapshot(s3.root).collect().height == 40

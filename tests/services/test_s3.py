@@ -17,9 +17,9 @@ def store(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> S3Store:
 
 
 def test_a_bucket_is_fresh_and_keeps_what_it_is_given(s3: Bucket, store: S3Store) -> None:
-    assert s3.keys() == []
+    assert s3.objects() == []
     obstore.put(store, "a/b", b"c")
-    assert s3.keys() == ["lake/a/b"]
+    assert s3.objects() == ["lake/a/b"]
     assert obstore.get(store, "a/b").bytes().to_bytes() == b"c"
 
 
