@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -222,12 +223,11 @@ class Settings:
 
 
 def cache_folder() -> Path:
-    """Where this user's jobs may leave what is of no use to anybody else."""
-    chosen = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return (Path(chosen) if chosen else Path.home() / ".cache") / "tallyfy-frames"
-    except RuntimeError:  # a user without a home
-        raise SettingsError("there is no folder to work in", hint="set XDG_CACHE_HOME to one that this job may write") from None
+    """Where this user's jobs may leave what is of no use to anybody else: the user's cache, or, without a home, below /tmp."""
+    chosen, home = os.environ.get("XDG_CACHE_HOME"), Path("~").expanduser()
+    if chosen or os.access(home, os.W_OK):
+        return (Path(chosen) if chosen else home / ".cache") / "tallyfy-frames"
+    return Path(tempfile.gettempdir()) / f"tallyfy-frames-{os.getuid()}"
 
 
 def check_endpoint() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 import tallyfy_frames as tf
 from tallyfy_frames.sandbox import Sandbox, World
-from tallyfy_frames.settings import Secret
+from tallyfy_frames.settings import Secret, cache_folder
 
 GOOD = {"token": "tok", "org_id": "0f"}
 APPLICATION = {"token": None, "client_id": "4711", "client_secret": "s"}
@@ -218,3 +220,13 @@ def test_nor_does_one_on_the_way_to_what_the_api_refuses(
         shown = told(call)
         assert "get a new personal access token" in shown
         assert TOKEN not in shown
+
+
+def test_jobs_work_in_the_users_cache_or_without_a_home_below_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "tallyfy-frames"
+    monkeypatch.setenv("HOME", "/nonexistent")
+    assert cache_folder() == Path(tempfile.gettempdir()) / f"tallyfy-frames-{os.getuid()}"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert cache_folder() == tmp_path / "cache" / "tallyfy-frames"

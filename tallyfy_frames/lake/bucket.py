@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -59,7 +60,12 @@ class Bucket:
     def held(self) -> Iterator[None]:
         """Hold the folder in which jobs of this machine work on this root."""
         with refusals(self.work):
-            self.work.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.work.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.work.mkdir(mode=0o700, exist_ok=True)
+            if self.work.parent.stat().st_uid != os.geteuid():  # below /tmp anybody may have made it
+                raise SinkError(
+                    "this folder is somebody else's", path=self.work.parent, hint="set XDG_CACHE_HOME to one of yours"
+                )
         with locked(self.work, self.address):
             self._clear_others()
             self._refuse_foreign()
