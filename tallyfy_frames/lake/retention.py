@@ -9,13 +9,14 @@ pending. What is neither pending nor retired is never touched, found or not.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
 from tallyfy_frames.errors import SinkError, UsageError, warn
 from tallyfy_frames.lake.manifest import Manifest
-from tallyfy_frames.lake.place import PENDING, RETIRED, SNAPSHOTS, Place
+from tallyfy_frames.lake.place import NAME, PENDING, RETIRED, SNAPSHOTS, Place
 from tallyfy_frames.lake.published import names, published
 
 logger: Final = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ class Keep:
 
 def retire(place: Place, keep: Keep) -> None:
     """Mark what lies behind the last that stays."""
+    if keep == Keep():
+        return
     now = datetime.now(UTC)
     chain: list[Manifest] = []
     try:
@@ -65,27 +68,42 @@ def retire(place: Place, keep: Keep) -> None:
 
 def clear(place: Place) -> None:
     """Remove what was retired long enough ago; see to what jobs have left that died. What cannot be removed is told."""
-    now, pointer = datetime.now(UTC), place.pointer()
-    found = {*names(place), *([] if pointer is None else [pointer.snapshot])}
-    for name in place.snapshots():
-        folder = f"{SNAPSHOTS}/{name}"
-        there = {entry.path.removeprefix(f"{folder}/"): entry.changed_at for entry in place.files(folder)}
+    pointer = place.pointer()
+    for name, marks in _marks(place).items():
         try:
-            if name in found:  # its job died, or got no answer, just after it had published
-                for mark in there.keys() & {PENDING, RETIRED}:
-                    place.delete(f"{folder}/{mark}")
-            elif RETIRED in there:
-                if there[RETIRED] <= now - GRACE:
-                    place.remove(name)
-                    logger.info("removed %s", name)
-            elif PENDING in there and place.abandoned(name, now):
-                _mark(place, name)
+            # A retired one is found only if current leads to it.
+            if (pointer is not None and name == pointer.snapshot) or (RETIRED not in marks and name in names(place)):
+                for mark in marks:  # its job died, or got no answer, just after it had published
+                    place.delete(f"{SNAPSHOTS}/{name}/{mark}")
+            else:
+                _see_to(place, name, marks)
         except SinkError as error:
             warn(f"{name} should go: {error}")
     try:
         place.clear()
     except SinkError as error:
         warn(f"what an earlier job has left stays: {error}")
+
+
+def _marks(place: Place) -> dict[str, dict[str, datetime]]:
+    """By snapshot: its marks, and since when it has them. One listing, however many snapshots there are."""
+    found: dict[str, dict[str, datetime]] = {}
+    for entry in place.files(SNAPSHOTS):
+        _, name, *below = entry.path.split("/")
+        if below in ([PENDING], [RETIRED]) and NAME.fullmatch(name):
+            found.setdefault(name, {})[below[0]] = entry.changed_at
+    return found
+
+
+def _see_to(place: Place, name: str, marks: Mapping[str, datetime]) -> None:
+    """One that nobody finds."""
+    now = datetime.now(UTC)
+    if RETIRED not in marks:
+        if place.abandoned(name, now):
+            _mark(place, name)
+    elif marks[RETIRED] <= now - GRACE:
+        place.remove(name)
+        logger.info("removed %s", name)
 
 
 def _mark(place: Place, name: str) -> None:

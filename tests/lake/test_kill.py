@@ -66,10 +66,10 @@ MOMENTS = {
         "rename 2 before,after", "link 1 before,after", "drop 1 before,after",
     ),
     "retire": moments(
-        "retire 1 before,after", "mark 1 before,after", "chain 1 before,after", "replace 3 before,after", "marked 1,2,3,4 before,after",
+        "retire 1 before,after", "mark 1 before,after", "chain 1 before,after", "replace 3 before,after", "unmark 1 before,after", "stays 1,2,3 before,after",
     ),
     "remove": moments(
-        "dead 1 before,after", "remove 1 before,after", "rename 1 before,after", "rmtree 1 before,after",
+        "dead 1 before,after", "marked 1 before,after", "remove 1 before,after", "rename 1 before,after", "rmtree 1 before,after",
         "unlink 1,2,3,4,5,6 before,after", "rmdir 1,3 before,after",
     ),
 }  # fmt: skip

@@ -36,7 +36,7 @@ PLACES: dict[str, tuple[Any, str]] = {
     "remove": (Folder, "remove"), "dead": (Folder, "clear"), "rmtree": (shutil, "rmtree"), "unlink": (os, "unlink"), "rmdir": (os, "rmdir"),
     "upload": (obstore, "put"), "point": (Bucket, "_point_to"), "take": (Bucket, "remove"), "delete": (obstore, "delete"), "bucket": (Bucket, "publish"),
     "stale": (Bucket, "clear"), "object": (Bucket, "put"),
-    "retire": (snapshot, "retire"), "mark": (Folder, "put"), "chain": (retention, "published"), "marked": (Folder, "files"), "unmark": (Folder, "delete"),
+    "retire": (snapshot, "retire"), "mark": (Folder, "put"), "chain": (retention, "published"), "marked": (Folder, "files"), "unmark": (Folder, "delete"), "stays": (retention.Keep, "stays"),
 }  # fmt: skip
 
 

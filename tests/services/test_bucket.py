@@ -365,7 +365,7 @@ def test_a_bucket_that_is_not_there_or_not_ours_is_a_clear_error_without_the_key
         write("s3://nobody-has-this/lake", old)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setattr(buckets, "RETRIES", {"max_retries": 0})
-    with pytest.raises(tf.SinkError, match=r"the object store refuses: .*check address, endpoint") as error:
+    with pytest.raises(tf.SinkError, match=r"the object store refuses: .*check address, credentials") as error:
         tf.read_snapshot(root)
     assert s3.environment["AWS_SECRET_ACCESS_KEY"] not in str(error.value)
 
