@@ -42,7 +42,7 @@ class Metrics:
         self.path = path
         self.root = root
         self.manifest: Manifest | None = None
-        self.library = prometheus_client
+        self.prometheus = prometheus_client
 
     def __enter__(self) -> Self:
         """The job begins."""
@@ -63,12 +63,12 @@ class Metrics:
 
     def text(self, code: int) -> bytes:
         """In Prometheus' text format."""
-        registry = self.library.CollectorRegistry()
+        registry = self.prometheus.CollectorRegistry()
         gauges: dict[str, Any] = {}
 
         def tell(name: str, about: str, value: float, **labels: str) -> None:
             if name not in gauges:
-                gauges[name] = self.library.Gauge(f"{PREFIX}_{name}", about, ["root", *labels], registry=registry)
+                gauges[name] = self.prometheus.Gauge(f"{PREFIX}_{name}", about, ["root", *labels], registry=registry)
             gauges[name].labels(root=self.root, **labels).set(value)
 
         ended_s = time.time()
@@ -80,7 +80,7 @@ class Metrics:
             try:
                 newest = read_manifest(self.root)
             except TallyfyFramesError:
-                return self.library.generate_latest(registry)
+                return self.prometheus.generate_latest(registry)
         created_s = datetime.fromisoformat(newest.created_at).timestamp()
         tell("snapshot_created_timestamp_seconds", "When the job of the published snapshot began", created_s)
         tell("snapshot_bytes", "Bytes of its Parquet files", newest.size_bytes)
@@ -92,4 +92,4 @@ class Metrics:
             if entry.report.get("table") == name:
                 for key, (called, about) in BY_REPORT.items():
                     tell(f"snapshot_{called}", about, entry.report.get(key, 0), table=name)
-        return self.library.generate_latest(registry)
+        return self.prometheus.generate_latest(registry)
