@@ -1,28 +1,26 @@
 """Sends requests, at the pace that the API allows, and tries again where that can help. Safe to call from several threads.
 
-The only file that sends or sleeps. It shares httpx with `auth.py`, which signs the requests of applications.
+The only file that sends or sleeps. It shares httpx with `auth.py`, which signs the requests of applications; over `lines.py`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
-import httpcore
 import httpx
 import stamina
 
 from tallyfy_frames._version import __version__
 from tallyfy_frames.api import grant, protocol
 from tallyfy_frames.api.auth import tokens_of
+from tallyfy_frames.api.lines import Deadline, Lines
 from tallyfy_frames.api.pace import Pace, Sent
 from tallyfy_frames.api.protocol import Reply, Request
 from tallyfy_frames.errors import DecodeError, FilterError, RateLimited, ServerError, SettingsError, TallyfyFramesError
@@ -83,7 +81,7 @@ class Client:
         """Prepare the connection; nothing is sent yet. ``transport`` replaces the network in tests."""
         self.settings = settings
         self.traffic = Traffic()
-        self._deadline = _Deadline()
+        self._deadline = Deadline()
         self._stopped = threading.Event()
         self._answered = threading.Event()  # anew for every answer: it may let those go who wait for their turn
         self._lock = threading.Lock()  # over the traffic and the pace
@@ -110,7 +108,7 @@ class Client:
         except (ValueError, ImportError, OSError) as error:
             hint = "look at HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
             raise SettingsError(f"the proxy or CA settings in the environment cannot be used: {error}", hint=hint) from None
-        self._lines = _Lines(self._deadline)
+        self._lines = Lines(self._deadline)
         _hold(self._http, self._lines)
         # What a client decides for each request (proxy, headers, cookies, redirects) is the same for all of ours: one origin.
         # Deciding it once, and then asking the transport itself, saves a quarter of the time that a request takes here.
@@ -341,87 +339,7 @@ def _too_large(request: Request, limit: int) -> DecodeError:
     return error
 
 
-class _Deadline(threading.local):
-    """When the present thread's request must be done, by the monotonic clock."""
-
-    at_s: float = float("inf")
-
-    def left(self, timeout_s: float | None) -> float:
-        """``timeout_s``, or less if the deadline comes sooner."""
-        left_s = self.at_s - time.monotonic()
-        if left_s <= 0:
-            raise httpcore.ReadTimeout
-        return left_s if timeout_s is None else min(timeout_s, left_s)
-
-
-class _TimedStream(httpcore.NetworkStream):
-    """A connection whose every step ends at the deadline: httpx limits single reads, so a drip could go on for ever."""
-
-    def __init__(self, stream: httpcore.NetworkStream, lines: _Lines) -> None:
-        self.stream = stream
-        self.lines = lines
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self.stream.read(max_bytes, self.lines.deadline.left(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self.stream.write(buffer, self.lines.deadline.left(timeout))
-
-    def close(self) -> None:
-        self.lines.closed(self)
-        self.stream.close()
-
-    def cut(self) -> None:
-        """End it from another thread: whoever reads from it gets an error at once, which closing alone does not bring about."""
-        with contextlib.suppress(OSError):
-            self.stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-
-    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> _TimedStream:
-        self.lines.closed(self)
-        inner = self.stream.start_tls(ssl_context, server_hostname, self.lines.deadline.left(timeout))
-        return self.lines.opened(inner)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self.stream.get_extra_info(info)
-
-
-class _Lines(httpcore.SyncBackend):
-    """Opens such connections, and can cut them all, for good."""
-
-    def __init__(self, deadline: _Deadline) -> None:
-        self.deadline = deadline
-        self._open: set[_TimedStream] = set()
-        self._cut = False
-        self._lock = threading.Lock()  # connections come and go in several threads
-
-    def connect_tcp(self, host: str, port: int, timeout: float | None = None, *rest: Any, **options: Any) -> _TimedStream:
-        return self.opened(super().connect_tcp(host, port, self.deadline.left(timeout), *rest, **options))
-
-    def opened(self, stream: httpcore.NetworkStream) -> _TimedStream:
-        """Keep an eye on a connection. One that comes after the end is closed again: nothing is to be sent."""
-        timed = _TimedStream(stream, self)
-        with self._lock:
-            if not self._cut:
-                self._open.add(timed)
-                return timed
-        stream.close()
-        raise httpcore.ConnectError("ended")
-
-    def closed(self, stream: _TimedStream) -> None:
-        """It is no more, or goes on as part of another."""
-        with self._lock:
-            self._open.discard(stream)
-
-    def cut(self) -> None:
-        """End every connection, and let there be no further one."""
-        with self._lock:
-            self._cut = True
-            streams = list(self._open)
-        for stream in streams:
-            stream.cut()
-
-
-def _hold(client: httpx.Client, lines: _Lines) -> None:
+def _hold(client: httpx.Client, lines: Lines) -> None:
     """Have every connection of ``client``, proxies included, opened by ``lines``.
 
     httpx has no limit on a whole answer and no public way to its connections; its version is pinned, and tests hold this.

@@ -16,7 +16,7 @@ from oracle import actual, expected_run, matching
 import tallyfy_frames as tf
 from tallyfy_frames import tables
 from tallyfy_frames.api import transport
-from tallyfy_frames.sandbox import FAULTS, Sandbox, World, server
+from tallyfy_frames.sandbox import FAULTS, Sandbox, World, handler
 
 WORLD = World(7, 75)
 DATA = tables.get("runs").names("data")
@@ -41,7 +41,7 @@ STAYS = {
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Retries at once, waits that are over at once, and an oversized answer that is merely large."""
-    monkeypatch.setattr(server, "OVERSIZED_BYTES", 2_000_000)
+    monkeypatch.setattr(handler, "OVERSIZED_BYTES", 2_000_000)
     monkeypatch.setattr(transport, "CLOCK", SkippingClock())
     stamina.set_testing(True, attempts=3, cap=True)
     yield

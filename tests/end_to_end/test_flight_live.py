@@ -19,7 +19,7 @@ from shell import RUN
 
 import tallyfy_frames as tf
 from tallyfy_frames.sandbox import Sandbox, World
-from tallyfy_frames.sandbox.server import _Handler
+from tallyfy_frames.sandbox.handler import Handler
 
 Serve = Callable[..., Sandbox]
 WORLD = World(3, 3000)
@@ -38,9 +38,9 @@ class Traffic:
 
 @pytest.fixture
 def traffic(monkeypatch: pytest.MonkeyPatch) -> Traffic:
-    traffic, answer = Traffic(), _Handler.do_GET
+    traffic, answer = Traffic(), Handler.do_GET
 
-    def counted(handler: _Handler) -> None:
+    def counted(handler: Handler) -> None:
         with traffic.lock:
             traffic.now += 1
             traffic.most = max(traffic.most, traffic.now)
@@ -53,7 +53,7 @@ def traffic(monkeypatch: pytest.MonkeyPatch) -> Traffic:
                 traffic.now -= 1
                 traffic.answered += 1
 
-    monkeypatch.setattr(_Handler, "do_GET", counted)
+    monkeypatch.setattr(Handler, "do_GET", counted)
     return traffic
 
 

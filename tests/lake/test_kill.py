@@ -29,7 +29,7 @@ from tallyfy_frames.lake.place import RETIRED
 from tallyfy_frames.lake.published import read_manifest
 from tallyfy_frames.lake.spool import SPOOL_NAME
 from tallyfy_frames.lake.verify import verify
-from tallyfy_frames.sandbox import Sandbox, World, server
+from tallyfy_frames.sandbox import Sandbox, World, handler
 
 logger = logging.getLogger(__name__)
 DATA = tables.get("runs").names("data")
@@ -154,7 +154,7 @@ def answered_once(sandbox: Sandbox) -> SimpleNamespace:
     """An API whose world stands still makes each answer, and its text, once: the test is about the client."""
     answers: dict[str, Any] = {}
     texts: dict[int, str] = {}
-    make, write = sandbox.routes.answer, server.json.dumps
+    make, write = sandbox.routes.answer, handler.json.dumps
 
     def answer(path: Any, query: Any) -> Any:
         key = f"{path} {sorted(query.items())}"
@@ -182,7 +182,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         manifest = tf.write_snapshot(place / "root", settings=settings_for(before))
         (longest.folder / RETIRED).touch()
         os.utime(longest.folder / RETIRED, (0, 0))
-        patch.setattr(server, "json", answered_once(after))
+        patch.setattr(handler, "json", answered_once(after))
         whole = {(frame.height, frame.select(pl.col("id").hash().sum()).item()) for frame in wanted.values()}
         scene = Scene(place / "root", after, wanted, manifest.snapshot, whole)
         for name in ("warm", "clean"):
