@@ -27,11 +27,13 @@ class Heap:
         self.stretches: list[range] = []  # of rows
         with refusals(place):
             self.file = pa.OSFile(str(place), "wb")
-            self.writer = pa.ipc.new_file(self.file, schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
+            options = pa.ipc.IpcWriteOptions(compression="lz4")
+            self.writer: pa.ipc.RecordBatchFileWriter | None = pa.ipc.new_file(self.file, schema, options=options)
         self.firsts: list[int] = []  # the number of each batch's first row
 
     def add(self, rows: pa.Table) -> None:
         """One more stretch."""
+        assert self.writer is not None  # noqa: S101 - all is added before any is read
         first = self.stretches[-1].stop if self.stretches else 0
         self.stretches.append(range(first, first + rows.num_rows))
         with refusals(self.place):
@@ -41,12 +43,13 @@ class Heap:
                 first += batch.num_rows
 
     def close(self) -> None:
-        """No more rows."""
-        if not self.file.closed:
-            try:
-                self.writer.close()
-            finally:
-                self.file.close()
+        """Nothing is written or read any more. Whoever holds an error that came meanwhile does not hold the file's room."""
+        writer, self.writer = self.writer, None
+        try:
+            if writer is not None:
+                writer.close()
+        finally:
+            self.file.close()
 
     def merged(self, piece_rows: int) -> Iterator[pl.DataFrame]:
         """All rows, in pieces of about so many that follow one another in order, each in none.
@@ -56,12 +59,13 @@ class Heap:
         with refusals(self.place):
             self.close()
             cuts = self._cuts(piece_rows)
-            with pa.OSFile(str(self.place)) as file:
-                reader = pa.ipc.open_file(file)
-                for lows, highs in itertools.pairwise(cuts):
-                    parts = [self._read(reader, low, high) for low, high in zip(lows, highs, strict=True) if low < high]
-                    if parts:
-                        yield pl.concat(parts)
+            self.file = pa.OSFile(str(self.place))
+            reader = pa.ipc.open_file(self.file)
+            for lows, highs in itertools.pairwise(cuts):
+                parts = [self._read(reader, low, high) for low, high in zip(lows, highs, strict=True) if low < high]
+                if parts:
+                    yield pl.concat(parts)
+            self.close()
             self.place.unlink()
 
     def _cuts(self, piece_rows: int) -> list[list[int]]:

@@ -128,7 +128,6 @@ class ParquetSink:
             place = self.folder / f".{self.file_stem}-{partition.number}.heap"
             partition.heap = Heap(place, self.schema, self.order_by)
         partition.heap.add(self._taken(partition))
-        pa.default_memory_pool().release_unused()  # it keeps what it had, and polars takes from another one
 
     def _taken(self, partition: _Partition) -> pa.Table:
         """What waits, in order."""
@@ -157,7 +156,7 @@ class ParquetSink:
                 heap.add(self._taken(partition))
             pieces = (self._in_order([piece]) for piece in heap.merged(ROW_GROUP_ROWS))
         rows = 0
-        for group in _grouped(pieces):
+        for piece in pieces:
             if self.file is not None and rows >= FILE_ROWS_MAX:
                 yield self._closed(rows, partition.value)
                 rows = 0
@@ -165,9 +164,8 @@ class ParquetSink:
                 self.file = _File(partition.folder / f"{self.file_stem}-{self.files}.parquet", self.schema, self._sorting())
                 self.files += 1
             with refusals(self.file.place):
-                self.file.writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
-            rows += group.num_rows
-            pa.default_memory_pool().release_unused()
+                self.file.writer.write_table(piece, row_group_size=ROW_GROUP_ROWS)
+            rows += piece.num_rows
         if self.file is not None:
             yield self._closed(rows, partition.value)
 
@@ -201,18 +199,6 @@ class _File:
             self.writer.close()
         finally:
             self.file.close()
-
-
-def _grouped(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows, as many in each table as a row group holds; one table at least."""
-    waiting: pa.Table | None = None
-    for piece in pieces:
-        waiting = piece if waiting is None else pa.concat_tables([waiting, piece])
-        while waiting.num_rows > ROW_GROUP_ROWS:
-            yield waiting.slice(0, ROW_GROUP_ROWS)
-            waiting = waiting.slice(ROW_GROUP_ROWS)
-    if waiting is not None:
-        yield waiting
 
 
 def folder_name(column: str, value: str | None, taken: Collection[str] = ()) -> str:

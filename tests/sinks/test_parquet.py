@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -169,6 +171,26 @@ def test_statistics_let_readers_skip_what_they_do_not_ask_for(tmp_path: Path, mo
     hit = [one for one in known if one.has_min_max and one.min < day[1] and one.max >= day[0]]
     assert metadata.num_row_groups >= 16
     assert 1 <= len(hit) <= 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux tells which files are open")
+def test_whoever_holds_an_error_holds_no_file_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is removed but open keeps its room, and an error holds the frames that it came through."""
+    monkeypatch.setattr(parquet, "BUFFERED_ROWS_MAX", 100)
+    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 50)
+    written, write_table = [], pq.ParquetWriter.write_table
+
+    def full(*given: Any, **named: Any) -> None:
+        written.append(given)
+        if len(written) == 4:
+            raise OSError(28, "No space left on device")
+        write_table(*given, **named)
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(tf.SinkError, match="No space left") as held:
+        write(tmp_path, *shuffled(1_000).iter_slices(37))
+    assert not [place for place in Path("/proc/self/fd").iterdir() if str(tmp_path) in os.path.realpath(place)]
+    assert held.value.where["path"]
 
 
 def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
