@@ -42,6 +42,29 @@ class SkippingClock(transport.Clock):
         time.sleep(0.0005)  # let another thread have its turn
 
 
+class FakeClock(transport.Clock):
+    """Time that passes only by waiting for it; it remembers the waits."""
+
+    def __init__(self) -> None:
+        self.time_s = 1000.0
+        self.waits: list[float] = []
+
+    def now_s(self) -> float:
+        return self.time_s
+
+    def wait(self, event: threading.Event, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.time_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """The clock of every client that is made."""
+    clock = FakeClock()
+    monkeypatch.setattr(transport, "CLOCK", clock)
+    return clock
+
+
 def settings_for(sandbox: Sandbox, **changes: object) -> Settings:
     return Settings(token=sandbox.token, org_id=sandbox.org_id, base_url=sandbox.base_url, **{**FAST, **changes})
 

@@ -17,11 +17,11 @@ from urllib.parse import parse_qs
 
 import httpx
 import pytest
+from conftest import FakeClock
 
 import tallyfy_frames as tf
-from tallyfy_frames.api import transport
 from tallyfy_frames.api.protocol import Reply, Request
-from tallyfy_frames.api.transport import Client, Clock
+from tallyfy_frames.api.transport import Client
 
 SECRET = "secret-0123456789"
 ASKED = Request(("organizations", "0f", "runs"), (("page", "1"),))
@@ -101,23 +101,6 @@ class Service:
 def client_of(service: Service, **changes: Any):
     with Client(settings(**changes), transport=httpx.MockTransport(service)) as client:
         yield client
-
-
-class FakeClock(Clock):
-    time_s = 1000.0
-
-    def now_s(self) -> float:
-        return self.time_s
-
-    def wait(self, event: threading.Event, seconds: float) -> None:
-        self.time_s += seconds
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    clock = FakeClock()
-    monkeypatch.setattr(transport, "CLOCK", clock)
-    return clock
 
 
 def test_one_token_signs_every_request_of_every_client_until_shortly_before_its_end(clock: FakeClock) -> None:

@@ -17,11 +17,11 @@ from typing import Any
 
 import httpx
 import pytest
+from conftest import FakeClock
 
 import tallyfy_frames as tf
-from tallyfy_frames.api import transport
 from tallyfy_frames.api.protocol import Reply, Request
-from tallyfy_frames.api.transport import Client, Clock
+from tallyfy_frames.api.transport import Client
 
 TOKEN = "tok-0123456789"
 ASKED = Request(("organizations", "0f", "runs"), (("page", "1"),))
@@ -57,28 +57,6 @@ def ask(answers: Answers, **changes: Any) -> tuple[bytes, Client]:
 
 
 OK = httpx.Response(200, content=b"{}")
-
-
-class FakeClock(Clock):
-    """Time that passes only by waiting for it; it remembers the waits."""
-
-    def __init__(self) -> None:
-        self.time_s = 1000.0
-        self.waits: list[float] = []
-
-    def now_s(self) -> float:
-        return self.time_s
-
-    def wait(self, event: threading.Event, seconds: float) -> None:
-        self.waits.append(seconds)
-        self.time_s += seconds
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    clock = FakeClock()
-    monkeypatch.setattr(transport, "CLOCK", clock)
-    return clock
 
 
 def test_every_request_carries_the_three_headers_and_an_honest_name() -> None:
