@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tallyfy_frames.atomic import refusals
 from tallyfy_frames.errors import LockHeld, MissingExtra, SinkError
 from tallyfy_frames.lake.lock import LOCK_NAME, locked
-from tallyfy_frames.lake.place import MANIFEST, NAME, PENDING, RETIRED, SNAPSHOTS, Entry, Pointer
+from tallyfy_frames.lake.place import MANIFEST, NAME, PENDING, RETIRED, SNAPSHOTS, STAGING, Entry, Pointer
 from tallyfy_frames.lake.spool import SPOOL_NAME
 from tallyfy_frames.settings import cache_folder, check_endpoint
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 CURRENT: Final = "current.json"
-STAGING: Final = ".staging-"
 # An upload that has not moved for so long is no upload any more: its job died, on another machine.
 UPLOAD_MAX: Final = timedelta(days=1)
 NO_BUCKET: Final = "NoSuchBucket"  # S3's word for it
@@ -201,10 +200,11 @@ class Bucket:
         for folder in self.work.parent.iterdir():
             if folder == self.work or not (folder / LOCK_NAME).is_file():
                 continue
-            if all(place.stat().st_mtime < old_s for place in folder.iterdir()):
-                with contextlib.suppress(LockHeld, SinkError), locked(folder):
-                    _remove_staged(folder)
-                    (folder / SPOOL_NAME).unlink(missing_ok=True)
+            with contextlib.suppress(LockHeld, SinkError, OSError):  # its job runs, or has just ended
+                if all(place.stat().st_mtime < old_s for place in folder.iterdir()):
+                    with locked(folder):
+                        _remove_staged(folder)
+                        (folder / SPOOL_NAME).unlink(missing_ok=True)
 
     def _refuse_foreign(self) -> None:
         """A root is ours if it is empty, or is pointed into."""

@@ -14,11 +14,10 @@ from typing import Final
 from tallyfy_frames.atomic import refusals, sync_folder, write_bytes
 from tallyfy_frames.errors import SinkError
 from tallyfy_frames.lake.lock import LOCK_NAME, locked
-from tallyfy_frames.lake.place import NAME, RETIRED, SNAPSHOTS, Entry, Pointer
+from tallyfy_frames.lake.place import NAME, RETIRED, SNAPSHOTS, STAGING, Entry, Pointer
 from tallyfy_frames.lake.spool import SPOOL_NAME
 
 CURRENT: Final = "current"
-STAGING: Final = ".staging-"
 REMOVED: Final = ".removed-"
 
 

@@ -15,6 +15,7 @@ from tallyfy_frames.sinks.parquet import Written
 
 FORMAT: Final = 2  # of the manifest and the folders around it
 READABLE: Final = (1, 2)  # 1 (version 0.1.0) had no digest of the manifest itself, and no files for tables without rows
+READ_ANOTHER: Final = "read another snapshot with at="
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +80,7 @@ class Manifest:
             if facts["format"] not in READABLE:
                 what = f"the snapshot has format {facts['format']}, this version reads {' and '.join(map(str, READABLE))}"
                 raise SinkError(what, path=place, hint="use the version that wrote it, or a newer one")
-            digest = facts.pop("sha256", None)
-            whole = digest is None if facts["format"] == 1 else digest is not None and _signed(facts).encode() == data
+            facts = _unsigned(facts, data)
             tables = {
                 name: TableEntry(**{
                     **entry,
@@ -91,16 +91,9 @@ class Manifest:
                 for name, entry in facts["tables"].items()
             }  # fmt: skip
             known = {name: facts[name] for name in {one.name for one in fields(cls)} & facts.keys()}
-            manifest = cls(**{**known, "tables": tables, "changes": tuple(facts.get("changes", ())), "location": location})
+            return cls(**{**known, "tables": tables, "changes": tuple(facts.get("changes", ())), "location": location})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SinkError(DAMAGED, path=place, hint=READ_ANOTHER) from error
-        if not whole:
-            raise SinkError(DAMAGED, path=place, hint=READ_ANOTHER)
-        return manifest
-
-
-DAMAGED: Final = "the manifest is damaged"
-READ_ANOTHER: Final = "read another snapshot with at="
+            raise SinkError("the manifest is damaged", path=place, hint=READ_ANOTHER) from error
 
 
 def _signed(facts: Mapping[str, Any]) -> str:
@@ -108,3 +101,11 @@ def _signed(facts: Mapping[str, Any]) -> str:
     body = json.dumps(facts, indent=1, ensure_ascii=False)
     signed = {**facts, "sha256": hashlib.sha256(body.encode()).hexdigest()}
     return json.dumps(signed, indent=1, ensure_ascii=False) + "\n"
+
+
+def _unsigned(facts: dict[str, Any], data: bytes) -> dict[str, Any]:
+    """``facts`` without their digest; ``ValueError`` if they are not what was signed, to the byte."""
+    unsigned = {name: value for name, value in facts.items() if name != "sha256"}
+    if (facts["format"] == 1) == ("sha256" in facts) or (facts["format"] > 1 and _signed(unsigned).encode() != data):
+        raise ValueError
+    return unsigned

@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from tallyfy_frames.errors import UsageError
 
 SNAPSHOTS: Final = "snapshots"
+STAGING: Final = ".staging-"  # begins the name of a snapshot that grows
 # In a snapshot's folder:
 MANIFEST: Final = "manifest.json"
 PENDING: Final = "pending"  # until it is published; outside the chain it is what a job has begun, or has left

@@ -64,7 +64,6 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     """Read ``tables`` and publish them together under ``root``, or publish nothing.
 
     ``root`` is a folder, or a bucket's address (``s3://bucket/lake``; extra ``buckets``, credentials from the environment).
-
     ``filters`` are those of runs; archived runs are included unless they say otherwise. What stands inside runs (``run_tasks``
     …) is read with them. Rows are streamed: memory grows only by the ids. ``report`` is filled in place for the list read
     last; the manifest holds one for each table.
@@ -80,11 +79,10 @@ def write_snapshot(  # noqa: PLR0913 - the public face
     days; the others can be found no more, and their files are removed by the first job that begins an hour after. Without
     either, all stay.
 
-    Raises what a load raises; ``LockHeld`` while another job writes to ``root``, or if, in a
-    bucket, one has published meanwhile; ``ShrinkRefused`` if rows fall by more than
-    10 % against the current snapshot, the token belongs to another user than it had, or ``privacy`` keeps more than it did or
-    has another key, unless ``allow_shrink``; ``SinkError`` for a root that is unwritable, full, another organization's, or that
-    holds something else.
+    Raises what a load raises; ``LockHeld`` while another job writes to ``root``, or if one has published to a bucket meanwhile;
+    ``ShrinkRefused`` if rows fall by more than 10 % against the current snapshot, the token belongs to another user than it
+    had, or ``privacy`` keeps more than it did or has another key, unless ``allow_shrink``; ``SinkError`` for a root that is
+    unwritable, full, another organization's, or that holds something else, and for one whose current snapshot cannot be read.
     """
     check_arguments(settings, on_invalid, progress, report, allow_shrink=allow_shrink)
     settings = settings or Settings.from_env()
@@ -145,8 +143,9 @@ class _Publishing:
                 manifest = self.manifest(entries, reader, since, found)
                 self.refuse_shrink(before, reader, {name: entry.rows for name, entry in entries.items()})
                 self.publish(manifest, since)
-        except BaseException:
+        except BaseException as error:
             self.place.forget(self.name)
+            self.told(error)
             raise
         try:
             self.place.delete(f"{SNAPSHOTS}/{self.name}/{PENDING}")
@@ -154,7 +153,17 @@ class _Publishing:
         except SinkError as error:
             error.what = f"{self.name} is published, but old snapshots could not be retired: {error.what}"
             raise
+        except BaseException as error:
+            self.told(error)
+            raise
         return manifest
+
+    def told(self, error: BaseException) -> None:
+        """A signal may come when all is done."""
+        with contextlib.suppress(SinkError):
+            pointer = self.place.pointer()
+            if pointer is not None and pointer.snapshot == self.name:
+                error.add_note(f"{self.name} is published")
 
     def publish(self, manifest: Manifest, since: Pointer | None) -> None:
         """Put it in its place. Whatever is said against it counts only if it is not found there afterwards."""

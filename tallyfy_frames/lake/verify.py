@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from tallyfy_frames import tables
 from tallyfy_frames.contracts import CONTRACT_VERSION
 from tallyfy_frames.errors import SinkError, UsageError
+from tallyfy_frames.lake import bucket, folder
 from tallyfy_frames.lake.manifest import Manifest, TableEntry
 from tallyfy_frames.lake.place import MANIFEST, NAME, PENDING, RETIRED, SNAPSHOTS, Place, locate
 from tallyfy_frames.lake.published import manifest_in, manifest_of, names, nothing, published, unmarked
@@ -145,9 +146,9 @@ def _strangers(place: Place, there: Sequence[str], chain: list[Manifest]) -> Ite
             yield Finding(where, what, f"read it with at={name}, or remove it if nobody needs it")
     for entry in place.files(""):
         top, _, below = entry.path.partition("/")
-        folder = below.partition("/")[0]
-        of_snapshots = top == SNAPSHOTS and (NAME.fullmatch(folder) or folder.startswith("."))
-        if not of_snapshots and not top.startswith(".") and top not in {"current", "current.json", "lost+found"}:
+        inside = below.partition("/")[0]
+        of_snapshots = top == SNAPSHOTS and (NAME.fullmatch(inside) or inside.startswith("."))
+        if not of_snapshots and not top.startswith(".") and top not in {folder.CURRENT, bucket.CURRENT, "lost+found"}:
             yield Finding(place.source(entry.path), "a file that belongs to no snapshot", STRANGER)
 
 

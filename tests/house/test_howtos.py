@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from documents import ROOT, blocks, run_page
 
+from tallyfy_frames.lake import bucket, retention
 from tallyfy_frames.sandbox import Sandbox, World
+from tallyfy_frames.sinks import parquet
 
 PAGES = [f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))]
 
@@ -32,6 +35,17 @@ def test_the_python_blocks_run(page: str) -> None:
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text()):
         assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_the_figures_in_pages_are_those_of_the_code() -> None:
+    page = (ROOT / "docs/retention.md").read_text()
+    assert f"row groups have {parquet.ROW_GROUP_ROWS:,} rows" in page
+    assert parquet.FILE_ROWS_MAX == 1_000_000
+    assert "from a million rows on" in page
+    assert timedelta(hours=1) == retention.GRACE
+    assert "an hour later" in page
+    assert timedelta(days=1) == bucket.UPLOAD_MAX
+    assert "once it is a\nday old" in (ROOT / "docs/buckets.md").read_text()
 
 
 def test_a_page_whose_command_fails_is_noticed_and_ends_what_it_started(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import tallyfy_frames as tf
 from tallyfy_frames import tables
 from tallyfy_frames.lake import published
 from tallyfy_frames.lake import snapshot as lake
+from tallyfy_frames.lake.folder import Folder
 from tallyfy_frames.lake.lock import locked
 from tallyfy_frames.sandbox import Sandbox, World
 
@@ -440,3 +441,18 @@ def test_without_the_library_for_buckets_it_says_how_to_install_it(monkeypatch: 
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(tf.MissingExtra, match=r"pip install 'tallyfy-frames\[buckets\]'"):
         tf.read_snapshot("s3://bucket/lake")
+
+
+def test_a_signal_that_comes_when_all_is_published_does_not_say_that_nothing_was(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    sandbox = serve(world=World(3, 20))
+    for owner, name in ((lake, "retire"), (Folder, "delete")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, interrupted)
+            with pytest.raises(KeyboardInterrupt) as raised:
+                tf.write_snapshot(tmp_path, settings=settings_for(sandbox))
+        assert raised.value.__notes__ == [f"{published.read_manifest(tmp_path).snapshot} is published"]
