@@ -25,8 +25,9 @@ from tallyfy_frames.cli._command import (
     speaking,
     until_interrupted,
 )
+from tallyfy_frames.cli.dashboard import dashboard_app
 from tallyfy_frames.cli.load import load_app
-from tallyfy_frames.errors import EXIT_CODES, ContractError, FilterError, SettingsError, UsageError
+from tallyfy_frames.errors import EXIT_CODES, ContractError, FilterError, SettingsError, TallyfyFramesError, UsageError
 from tallyfy_frames.voice import LogFormat
 
 # Typer's own tracebacks would show local variables; ours are errors with a message, or bugs with a plain traceback.
@@ -39,6 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(load_app, name="load")
+app.add_typer(dashboard_app, name="dashboard")
 
 CHANGES_SHOWN = 20  # of what the API sends anew
 
@@ -75,6 +77,14 @@ def snapshot(  # noqa: PLR0913 - the options of the command
             "--metrics-file", help="How it went, for Prometheus: written at the end, whatever that is.", show_default=False
         ),
     ] = None,
+    duckdb: Annotated[
+        Path | None,
+        typer.Option(
+            "--duckdb",
+            help="A DuckDB file to make anew with views of the snapshot, once it is published: see dashboard duckdb.",
+            show_default=False,
+        ),
+    ] = None,
     only_plan: Annotated[
         bool, typer.Option("--plan", help="Only say how many requests it would take, and how long; asks each list for a page.")
     ] = False,
@@ -85,6 +95,7 @@ def snapshot(  # noqa: PLR0913 - the options of the command
     """Publish a snapshot as Parquet, partitioned by status: all of it, or nothing."""
     with speaking(log_format) as voice:
         from tallyfy_frames import planning  # noqa: PLC0415 - heavy
+        from tallyfy_frames.databases.duckdb import target_of, write_duckdb  # noqa: PLC0415
         from tallyfy_frames.lake.changes import Change  # noqa: PLC0415
         from tallyfy_frames.lake.metrics import Metrics  # noqa: PLC0415
         from tallyfy_frames.lake.snapshot import write_snapshot  # noqa: PLC0415
@@ -98,6 +109,8 @@ def snapshot(  # noqa: PLR0913 - the options of the command
             if only_plan:
                 put_out(f"{planning.plan(names, given, settings=settings, whole=True)}\n".encode())
                 return
+            if duckdb is not None:
+                target_of(root, duckdb)  # what cannot be is refused before anything is read
             manifest = write_snapshot(
                 root,
                 given,
@@ -112,6 +125,12 @@ def snapshot(  # noqa: PLR0913 - the options of the command
             )
             if metrics is not None:
                 metrics.manifest = manifest
+            if duckdb is not None:
+                try:
+                    write_duckdb(root, duckdb)
+                except TallyfyFramesError as error:
+                    error.what = f"{manifest.snapshot} is published, but there are no new views of it: {error.what}"
+                    raise
         for name, entry in manifest.tables.items():
             quarantined = f", {sum(file.rows for file in entry.quarantined)} quarantined" if entry.quarantined else ""
             resumed = f", {entry.answers_resumed} answers from an earlier job" if entry.answers_resumed else ""
@@ -227,6 +246,10 @@ def doctor(log_format: LogOption = LogFormat.text) -> None:
 def sandbox(  # noqa: PLR0913 - the options of the command
     seed: Annotated[int, typer.Option(help="Another seed is another organization.")] = 1,
     runs: Annotated[int, typer.Option(min=0, help="How many runs it has.")] = 250,
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs of the last so many days, up to its today, 2031-06-01.", show_default=False),
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
     fault: Annotated[
         list[str] | None, typer.Option(help="NAME[@FIRST[xTIMES|+]]; repeat for more. 'list' names them.", show_default=False)
@@ -269,7 +292,7 @@ def sandbox(  # noqa: PLR0913 - the options of the command
             raise UsageError(f"--sign-in={sign_in}", hint=f"there are {', '.join(SIGN_INS)}")
         try:
             server = Sandbox(
-                World(seed, runs),
+                World(seed, runs, days=days),
                 faults=fault or (),
                 quirks=quirk or (),
                 limits=limit or (),

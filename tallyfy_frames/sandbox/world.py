@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, partial
+from itertools import accumulate
 from typing import Final
 
 from tallyfy_frames.sandbox import feed, forms, library, people
@@ -54,6 +55,7 @@ class World:
     seed: int = 1
     run_count: int = 250
     extra_statuses: Sequence[str | None] = ()  # further status words, mixed in
+    days: int | None = None  # runs are spread over so many days before NOW; None: from START on, one after the other
     org_id: str = field(init=False)
     token: str = field(init=False)
     version: int = field(default=0, init=False)  # how often its runs have changed
@@ -136,15 +138,26 @@ class World:
     def runs(self) -> list[Run]:
         """Every run, oldest first; some share an instant with the one before."""
         runs: list[Run] = []
+        spread = self._spread()
         pace_s = max(2, min(7200, 57_600_000 // max(1, self.run_count)))  # all of them before NOW
         for number in range(self.run_count):
             draw = random.Random(f"{self.seed}/run/{number}")
             step = timedelta(
                 seconds=0 if draw.random() < 0.08 else draw.randint(1, pace_s), milliseconds=draw.choice((0, 0, 7, 250))
             )
-            created = runs[-1].created_at + step if runs else START
+            created = spread[number] if spread else runs[-1].created_at + step if runs else START
             runs.append(make_run(self, draw, number, created, runs))
         return runs
+
+    def _spread(self) -> list[datetime]:
+        """When each run is created, where they are spread over ``days``."""
+        if self.days is None:
+            return []
+        draw = random.Random(f"{self.seed}/spread")
+        steps = [0.0 if draw.random() < 0.08 else draw.random() for _ in range(self.run_count)]
+        share_s = (self.days * 86_400 - 3600) / (sum(steps) or 1)  # the last has begun, too
+        first = NOW - timedelta(days=self.days)
+        return [first + timedelta(seconds=int(share_s * passed)) for passed in accumulate(steps)]
 
     @cached_property
     def runs_by_id(self) -> dict[str, Run]:
@@ -346,7 +359,10 @@ def make_run(world: World, draw: random.Random, number: int, created: datetime, 
     late = sum(task.deadline is not None and task.deadline < NOW and task.completed_at is None for task in tasks)
     answered = bool(template.fields) and draw.random() < 0.8
     archived = draw.random() < 0.15
-    updated = min(created + timedelta(minutes=draw.randint(0, 50000)), NOW)
+    lasted = draw.randint(0, 50_000)
+    updated = created + timedelta(minutes=lasted)
+    if updated > NOW:  # the same share of the time that there was
+        updated = created + (NOW - created) // 50_000 * lasted
     return Run(
         number=number,
         id=run_id,

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 from conftest import settings_for
@@ -415,3 +416,29 @@ def test_the_demo_leaves_a_snapshot_and_a_picture(tmp_path: Path) -> None:
 def test_what_a_terminal_would_obey_is_shown_escaped(text: str) -> None:
     assert text not in printable(f"a{text}b")
     assert printable("Größe 日本 🎉\n") == "Größe 日本 🎉\n"
+
+
+def test_a_duckdb_file_follows_the_snapshots(sandbox: Sandbox, tmp_path: Path) -> None:
+    done = run("snapshot", "lake", "--duckdb", "views.duckdb", env=sandbox.environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "no users: user ids stand for names" in done.stderr
+    with duckdb.connect(str(tmp_path / "views.duckdb"), read_only=True) as connection:
+        ((name, runs),) = connection.sql("select snapshot, (select count(*) from runs) from snapshot").fetchall()
+    assert done.stdout.strip().endswith(name)
+    assert runs == len(sandbox.world.runs)
+    again = run("dashboard", "duckdb", "lake", cwd=tmp_path)
+    assert (again.returncode, again.stdout.strip()) == (0, str(tmp_path / "lake.duckdb"))
+
+
+def test_a_duckdb_file_that_cannot_be_is_refused_before_anything_is_read(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for words, code, says in (
+        (["lake", "--duckdb", "notes.txt"], 1, "DuckDB cannot read"),
+        (["lake", "--duckdb", "missing/views.duckdb"], 1, "no such folder"),
+        (["s3://bucket/lake", "--duckdb", "views.duckdb"], 2, "not in a bucket"),
+    ):
+        done = run("snapshot", *words, env=sandbox.environment, cwd=tmp_path)
+        assert done.returncode == code
+        assert says in done.stderr
+    assert sandbox.requests == []
+    assert [place.name for place in tmp_path.iterdir()] == ["notes.txt"]

@@ -1,0 +1,1 @@
+"""A snapshot as SQL: a file for DuckDB, a schema in PostgreSQL."""
