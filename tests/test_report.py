@@ -55,8 +55,10 @@ def test_a_failed_load_is_not_complete(serve: Serve) -> None:
 
 def test_progress_is_told_and_ends(serve: Serve) -> None:
     events: list[tf.ProgressEvent] = []
-    frame = tf.load_runs(settings=settings_for(serve(world=World(1, 120)), page_size=10), progress=events.append)
+    sandbox = serve(world=World(1, 120))
+    frame = tf.load_runs(settings=settings_for(sandbox, page_size=10), progress=events.append)
     assert [event.rows for event in events] == sorted(event.rows for event in events)
+    assert len(events) == sandbox.list_requests + 1, "with every answer, and at the end"
     assert (events[-1].rows, events[-1].total_rows, events[-1].done) == (frame.height, frame.height, True)
     assert not any(event.done for event in events[:-1])
 
