@@ -76,7 +76,7 @@ class Dataset(Mapping[str, pl.DataFrame]):
     def _repr_html_(self) -> str:
         """Tables, rows and columns, for a notebook."""
         lost = self.dangling["rows"].sum()
-        told = f"; {lost:,} rows refer to what is not there: see its dangling" if lost else ""
+        told = f"; rows that refer to what is not there: {lost:,}, in its dangling" if lost else ""
         rows = ((name, frame.height, frame.width) for name, frame in self.frames.items())
         return grid(f"{len(self)} tables{told}", ("table", "rows", "columns"), rows)
 

@@ -98,7 +98,7 @@ def _notebook_bar() -> Iterator[Listener]:
     try:
         yield show
     finally:
-        bar.update({}, raw=True)  # an output of no kind takes no room
+        bar.update({"text/html": "", "text/plain": ""}, raw=True)  # takes no room in JupyterLab; nbconvert warns of {}
 
 
 def _drawn(table: str, told: str, share: float | None) -> dict[str, Html | str]:

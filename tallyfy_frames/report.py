@@ -102,7 +102,7 @@ class LoadReport:
             (self.table or "rows", f"{self.rows:,}"),
             *((name, f"{rows:,}") for name, rows in self.parts.items()),
             ("took", f"{self.requests:,} requests for {self.pages:,} pages, {duration(self.elapsed_s)}"),
-            *([("waited", f"{duration(self.waited_s)}, as the API asked")] if self.waited_s else []),
+            *([("waited", f"{duration(self.waited_s)}, for the API")] if round(self.waited_s, 1) else []),
             *((words, tag("span", f"{count:,} ", told)) for count, words, told in self._odd()),
         ]
         return facts(self._state(), rows)

@@ -6,9 +6,10 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-ENTRIES_MAX: Final = 12  # of a list in a cell of a table
+ENTRIES_MAX: Final = 8  # of a list in a cell of a table
 SIGNS_MAX: Final = 60  # of a text of the API in one
-CELL: Final = "text-align:{side};vertical-align:top"  # a notebook's own style aligns all to the right; colours are its theme's
+# A notebook's own style aligns all to the right. Colours are its theme's.
+CELL: Final = "text-align:{side};vertical-align:top;white-space:{space}"
 
 
 def printable(text: str) -> str:
@@ -74,7 +75,7 @@ def facts(title: str, rows: Iterable[tuple[str, str]]) -> Html:
 def grid(title: str, head: Sequence[str], rows: Iterable[Sequence[str | int]]) -> Html:
     """A title, and a table with a head below it. Numbers are aligned to the right."""
     rows = [*rows]
-    sides = [max("left", *("right" if isinstance(row[n], int) else "left" for row in rows)) for n in range(len(head))]
+    sides = ["right" if any(isinstance(row[n], int) for row in rows) else "left" for n in range(len(head))]
     names = (_cell("th", name, side) for name, side in zip(head, sides, strict=True))
     lines = (
         tag(
@@ -87,4 +88,4 @@ def grid(title: str, head: Sequence[str], rows: Iterable[Sequence[str | int]]) -
 
 
 def _cell(name: str, content: str, side: str = "left") -> Html:
-    return tag(name, content, style=CELL.format(side=side))
+    return tag(name, content, style=CELL.format(side=side, space="nowrap" if name == "th" else "normal"))

@@ -84,3 +84,11 @@ def test_long_words_and_long_lists_are_cut() -> None:
 )
 def test_a_duration_is_told_in_the_unit_that_suits_it(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_column_with_numbers_is_aligned_to_the_right() -> None:
+    read = Read(grid("t", ("a", "b", "c"), [("x", 1000, 2), ("y", "", "?")]))
+    sides = [str(value).partition(";")[0].removeprefix("text-align:") for name, value in read.attributes if name == "style"]
+    assert sides == ["left", "right", "right"] * 3
+    assert read.shown == "tabcx1,0002y?"
+    assert Read(grid("t", ("a", "b"), [])).shown == "tab"
