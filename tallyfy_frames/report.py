@@ -19,7 +19,10 @@ MORE: Final = "…"  # stands for the others, and for what is no word (long, or 
 
 @dataclass(frozen=True, slots=True)
 class ProgressEvent:
-    """How far a load is; totals are what the API stated last, and may be None or wrong."""
+    """How far a load is: rows that have come, with ``done`` those that were kept.
+
+    Told with every answer. Totals are what the API stated last, and may be None or wrong.
+    """
 
     table: str
     rows: int
