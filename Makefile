@@ -5,15 +5,18 @@ BIN    := $(VENV)/bin
 OTHERS := .services
 LOCKED := --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
 
-.PHONY: demo test test-services soak lint types contracts bench bench-matrix lock clean
+.PHONY: demo superset test test-services soak lint types contracts bench bench-matrix lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tallyfy_frames demo demo
 
+superset: $(VENV)/installed $(OTHERS)/superset/installed  ## the dashboards in a real Superset on loopback, over the sandbox
+	@$(BIN)/python services/superset.py
+
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests --ignore tests/services
 
-test-services: $(VENV)/installed $(addprefix $(OTHERS)/,airflow/installed lint/installed moto/installed debian prometheus)
+test-services: $(VENV)/installed $(addprefix $(OTHERS)/,airflow/installed browser/installed lint/installed moto/installed superset/installed debian prometheus)
 	REQUIRE_ALL=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/services
 	REQUIRE_ALL=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/lake/test_kill.py tests/lake/test_full_disk.py
 
@@ -42,7 +45,7 @@ lock: $(VENV)/installed  ## the newest releases that fit; needs uv on the PATH
 	  $(LOCKED) -o requirements.lock
 	echo hatchling | uv pip compile pyproject.toml - --extra buckets --extra metrics --universal --python-version 3.11 \
 	  --constraint requirements.lock $(LOCKED) -o deploy/requirements.lock
-	for name in airflow lint moto; do \
+	for name in airflow browser lint moto superset; do \
 	  uv pip compile services/$$name.in --universal --python-version 3.11 $(LOCKED) -o services/$$name.lock || exit; done
 
 $(VENV)/installed: requirements.lock pyproject.toml

@@ -56,9 +56,10 @@ def look(page: Page, wanted: dict[str, Any], name: str, path: str) -> dict[str, 
          "error": holder.query_selector("[data-test='error-container'], .ant-alert-error, .alert-danger") is not None}
         for holder in page.query_selector_all(HOLDERS)
     ]  # fmt: skip
-    height = page.evaluate("() => Math.max(...[...document.querySelectorAll('.grid-container')].map(one => one.getBoundingClientRect().bottom))")
-        "() => Math.max(...[...document.querySelectorAll('.grid-container, #app')].map(one => one.scrollHeight))"
+    bottom = (
+        "() => Math.max(...[...document.querySelectorAll('.grid-container')].map(one => one.getBoundingClientRect().bottom))"
     )
+    height = page.evaluate(bottom)
     page.set_viewport_size({"width": 1600, "height": int(height) + 40})
     page.wait_for_timeout(1500)
     page.screenshot(path=str(Path(wanted["folder"]) / f"{name}.png"))
