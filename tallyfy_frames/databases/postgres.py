@@ -1,0 +1,353 @@
+"""A snapshot in the tables of a PostgreSQL database: all of it, or nothing.
+
+One transaction holds a lock on the schema against other jobs. Rows first go into temporary tables, as they come; then into the
+tables. Rows are never deleted: who is not in the snapshot is marked gone. Readers see what was there until the transaction
+ends, and wait only where a table of theirs is given a new column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+import pyarrow as pa
+
+from tallyfy_frames import tables
+from tallyfy_frames._version import __version__
+from tallyfy_frames.databases.session import LOCK_WAIT_S, Session, apart
+from tallyfy_frames.errors import SinkError, UsageError, warn
+from tallyfy_frames.lake.manifest import Manifest
+from tallyfy_frames.lake.published import read_manifest, read_snapshot
+from tallyfy_frames.tables._table import Column, Table
+
+# PostgreSQL's own words, as format_type() has them.
+TYPES: Final[Mapping[pl.DataType, str]] = {
+    pl.String(): "text",
+    pl.Int64(): "bigint",
+    pl.Float64(): "double precision",
+    pl.Boolean(): "boolean",
+    pl.Datetime("us", "UTC"): "timestamp with time zone",
+    pl.List(pl.Int64()): "bigint[]",
+    pl.List(pl.String()): "text[]",
+}
+GONE: Final = "gone_at"
+ABOUT_GONE: Final = "When the first snapshot was made that does not have this row; null while it is there"
+HELD: Final = "snapshot"  # the table that says what the others hold
+HOLDS: Final = {
+    "snapshot": "text",
+    "created_at": "timestamp with time zone",
+    "organization_id": "text",
+    "synced_at": "timestamp with time zone",
+    "tallyfy_frames": "text",
+    "privacy": "text",
+}
+BATCH_ROWS: Final = 20_000  # so many are in memory at once, or a row group if that is more
+OLDEST: Final = 13  # of the server; older ones get no fixes any more
+NAME_BYTES_MAX: Final = 63  # NAMEDATALEN - 1: longer names would be cut
+NUL: Final = "\0"  # which no text of PostgreSQL can hold
+INSTEAD: Final = "\ufffd"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What became of the rows of one table. ``unchanged``: those in which nothing changed but when and how they were read."""
+
+    inserted: int
+    changed: int
+    unchanged: int
+    gone: int
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.inserted} inserted, {self.changed} changed, {self.unchanged} unchanged, {self.gone} gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """The snapshot that a database holds now, and what became of the rows of each table."""
+
+    snapshot: str
+    tables: Mapping[str, Rows]
+
+    def __str__(self) -> str:
+        """One line a table."""
+        return "\n".join([self.snapshot, *(f"{name}: {rows}" for name, rows in self.tables.items())])
+
+
+def sync_postgres(root: str | Path, dsn: str, *, schema: str = "tallyfy", at: datetime | str | None = None) -> Synced:
+    """Bring the tables of a PostgreSQL database to what a snapshot under ``root`` holds, in one transaction.
+
+    ``dsn`` is libpq's, an address or ``keyword=value`` …; what it leaves out comes from ``PGHOST``, ``PGPASSWORD``,
+    ``~/.pgpass`` and the like. ``at`` names the snapshot as for ``read_snapshot``. Tables are made in ``schema`` as needed. A
+    row that the snapshot does not have any more stays, with ``gone_at``. Raises ``SinkError`` if the server refuses, or what is
+    there already does: a newer snapshot, another organization's, a table of somebody else's. Then all is as it was.
+    """
+    if not schema or NUL in schema or len(schema.encode()) > NAME_BYTES_MAX:
+        raise UsageError(f"schema={schema!r}", hint=f"a schema's name has 1 to {NAME_BYTES_MAX} bytes")
+    manifest = read_manifest(root, at=at)
+    session = Session(dsn)
+    sync = _Sync(session, root, manifest, schema)
+
+    def work() -> Synced:
+        with session:
+            return sync.run()
+
+    synced = apart(work, session.cancel, f"{manifest.snapshot} is in the database")
+    if sync.nuls:
+        warn(f"{sync.nuls} texts held U+0000, which PostgreSQL cannot keep: each of these is U+FFFD there")
+    return synced
+
+
+@dataclass
+class _Sync:
+    """One transaction that brings the tables of ``schema`` to what ``manifest`` says."""
+
+    session: Session
+    root: str | Path
+    manifest: Manifest
+    schema: str
+    nuls: int = 0  # texts that held U+0000
+    columns: dict[str, dict[str, str]] = field(default_factory=dict)  # what is there: types, by table and column
+    comments: dict[tuple[str, str | None], str | None] = field(default_factory=dict)  # by table and column; None: of the table
+
+    def run(self) -> Synced:
+        """All of it."""
+        session = self.session
+        session.run("set transaction isolation level read committed, read write")  # so that whoever waited sees what came
+        session.run("set local client_encoding to 'UTF8'")  # in which the driver writes, whatever the role or we were told
+        session.run("set local standard_conforming_strings to on")
+        self._refuse_server()
+        lock = _text(f"tallyfy_frames {self.schema}")
+        session.rows(f"select true from pg_advisory_xact_lock(hashtextextended({lock}, 0))")
+        session.run(f"set local lock_timeout to '{LOCK_WAIT_S}s'")
+        self._look()
+        self._refuse_snapshot()
+        specs = [tables.get(name) for name in self.manifest.tables]
+        for spec in specs:
+            self._refuse_table(spec)
+        staged = {spec.name: self._stage(spec) for spec in specs}
+        if not session.rows(f"select true from pg_namespace where nspname = {_text(self.schema)}"):
+            session.run(f"create schema {_name(self.schema)}")
+        counts = {}
+        for spec in specs:
+            self._make(spec)
+            counts[spec.name] = self._merge(spec, staged[spec.name])
+        # Views over the tables are made here, in the same transaction.
+        self._note()
+        session.commit()
+        return Synced(self.manifest.snapshot, counts)
+
+    def _refuse_server(self) -> None:
+        """A server that we do not know how to speak to, or that could not keep every text."""
+        ((version, encoding),) = self.session.rows(
+            "select current_setting('server_version_num')::int / 10000, current_setting('server_encoding')"
+        )
+        if version < OLDEST:
+            raise SinkError(f"the server is PostgreSQL {version}", hint=f"{OLDEST} or later is needed")
+        if encoding != "UTF8":
+            raise SinkError(f"the database keeps texts as {encoding}", hint="use a database with the encoding UTF8")
+
+    def _look(self) -> None:
+        """What the schema has: asked of the catalog, which locks no table."""
+        for table, kind, column, dtype, comment, own in self.session.rows(
+            "select c.relname::text, c.relkind::text, a.attname::text, format_type(a.atttypid, a.atttypmod),"
+            " obj_description(c.oid, 'pg_class'), col_description(c.oid, a.attnum)"
+            " from pg_namespace n join pg_class c on c.relnamespace = n.oid"
+            " left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped"
+            f" where n.nspname = {_text(self.schema)} and c.relkind in ('r', 'p', 'v', 'm', 'f')"
+        ):
+            if kind in {"r", "p"}:
+                self.columns.setdefault(table, {})[column] = dtype
+                self.comments |= {(table, None): comment, (table, column): own}
+            else:
+                self.columns[table] = {}  # a view, or a foreign table
+
+    def _refuse_snapshot(self) -> None:
+        """A snapshot that must not follow on the one in the schema."""
+        if HELD not in self.columns:
+            return
+        if not HOLDS.items() <= self.columns[HELD].items():
+            raise self._foreign(HELD)
+        for snapshot, created_at, organization in self.session.rows(
+            f"select snapshot, created_at, organization_id from {self._table(HELD)}"
+        ):
+            if organization != self.manifest.organization_id:
+                raise SinkError(
+                    "the schema holds another organization",
+                    schema=self.schema, held=organization, given=self.manifest.organization_id, hint="give another --schema",
+                )  # fmt: skip
+            if created_at > datetime.fromisoformat(self.manifest.created_at):
+                what = "the schema holds a newer snapshot"
+                hint = "sync that one or a later one, or give another --schema"
+                raise SinkError(what, schema=self.schema, held=snapshot, given=self.manifest.snapshot, hint=hint)
+
+    def _refuse_table(self, spec: Table) -> None:
+        """A table that is there and is not ours, or in which a column of ours has another type."""
+        there = self.columns.get(spec.name)
+        if there is None:
+            return
+        if not {*spec.key, GONE} <= there.keys():
+            raise self._foreign(spec.name)
+        for name, dtype in _types(spec).items():
+            if there.get(name, dtype) != dtype:
+                what = f"column {name} of table {spec.name} is {there[name]}, not {dtype}"
+                hint = f"alter it, or rename it: it is made anew as {dtype}; or give another --schema"
+                raise SinkError(what, schema=self.schema, hint=hint)
+
+    def _foreign(self, table: str) -> SinkError:
+        return SinkError(f"{table} in this schema is not a table of ours", schema=self.schema, hint="give another --schema")
+
+    def _stage(self, spec: Table) -> int:
+        """Put the rows of a table into a temporary one, a batch at a time; how many there are."""
+        types = {name: dtype for name, dtype in _types(spec).items() if name != GONE}
+        self.session.run(f"create temporary table {_name(_staged(spec))} ({_defined(types)}) on commit drop")
+        frame = read_snapshot(self.root, spec.name, at=self.manifest.snapshot)
+        schema = _arrow(pl.DataFrame(schema=spec.schema)).schema
+        rows = self.session.ingest(_staged(spec), self._batches(frame), schema)
+        if rows != self.manifest.tables[spec.name].rows:
+            what = f"table {spec.name} has {rows} rows, and its manifest says {self.manifest.tables[spec.name].rows}"
+            raise SinkError(what, path=self.manifest.location, hint="tallyfy-frames verify says more")
+        self.session.run(f"analyze {_name(_staged(spec))}")
+        return rows
+
+    def _batches(self, frame: pl.LazyFrame) -> Iterator[pa.RecordBatch]:
+        """A frame in texts that PostgreSQL can keep."""
+        try:
+            for batch in frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False, lazy=True):
+                yield from _arrow(self._without_nul(batch)).to_batches()
+        except pl.exceptions.PolarsError as error:
+            raise SinkError(
+                "a file of the snapshot cannot be read", path=self.manifest.location, hint="tallyfy-frames verify says more"
+            ) from error
+
+    def _without_nul(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """``frame`` with another sign for U+0000, and count the cells that held it."""
+        texts, lists = pl.col(pl.String), pl.col(pl.List(pl.String))
+        inside = lists.list.eval(pl.element().str.contains(NUL, literal=True)).list.any()
+        has = frame.select(texts.str.contains(NUL, literal=True), inside)
+        found = sum(has.sum().row(0)) if has.width else 0
+        if not found:
+            return frame
+        self.nuls += found
+        clean = pl.element().str.replace_all(NUL, INSTEAD, literal=True)
+        return frame.with_columns(texts.str.replace_all(NUL, INSTEAD, literal=True), lists.list.eval(clean))
+
+    def _make(self, spec: Table) -> None:
+        """The table, as far as it is missing: its columns, its key, and indexes for joins."""
+        types, there = _types(spec), self.columns.get(spec.name, {})
+        missing = {name: dtype for name, dtype in types.items() if name not in there}
+        if not there:
+            nullable = [column.name for column in spec.columns if column.name in spec.key and column.nullable]
+            keyed = "" if nullable else f", primary key ({_names(spec.key)})"
+            self.session.run(f"create table {self._table(spec.name)} ({_defined(types)}{keyed})")
+            if nullable:
+                self.session.run(f"create unique index on {self._table(spec.name)} ({', '.join(_key(spec, ''))})")
+        elif missing:
+            added = ", ".join(f"add column {_name(name)} {dtype}" for name, dtype in missing.items())
+            self.session.run(f"alter table {self._table(spec.name)} {added}")
+        joins = [column.name for column in spec.columns if column.refers and types[column.name] in {"text", "bigint"}]
+        for name in joins:
+            if name in missing and name != spec.key[0]:  # by which the key is found
+                self.session.run(f"create index on {self._table(spec.name)} ({_name(name)})")
+        self._describe(spec)
+
+    def _describe(self, spec: Table) -> None:
+        """What the table and its columns say of themselves, where they do not say it yet."""
+        said: dict[str | None, str] = {column.name: _said(column) for column in spec.columns}
+        said |= {None: spec.about, GONE: ABOUT_GONE}
+        for name, comment in said.items():
+            if self.comments.get((spec.name, name)) != comment:
+                what = "table" if name is None else "column"
+                place = self._table(spec.name) if name is None else f"{self._table(spec.name)}.{_name(name)}"
+                self.session.run(f"comment on {what} {place} is {_text(comment)}")
+
+    def _merge(self, spec: Table, staged: int) -> Rows:
+        """Bring the table to the rows that are staged.
+
+        Not ``on conflict do update``: that would lock, and so write, every row that is as it was. Nobody else inserts while we
+        hold the schema. When and how a row was read is always new, so it is written by itself: it changes nothing of the row.
+        """
+        target, source = self._table(spec.name), f"pg_temp.{_name(_staged(spec))}"
+        same = " and ".join(f"{t} = {s}" for t, s in zip(_key(spec, "t."), _key(spec, "s."), strict=True))
+        read = [name for name in spec.names("provenance") if name not in spec.key]
+        told = [column.name for column in spec.columns if column.name not in {*spec.key, *read}]
+
+        def update(names: Sequence[str], also: str = "", there: str = "") -> int:
+            pairs = ", ".join(f"{_name(name)} = s.{_name(name)}" for name in (*told, *read))
+            return self.session.run(
+                f"update {target} t set {pairs}, {GONE} = null from {source} s where {same}"
+                f" and ({_names(names, 't.')}{also}) is distinct from ({_names(names, 's.')}{there})"
+            )
+
+        changed = update(told, f", t.{GONE}", ", null::timestamptz")
+        update(read)
+        columns = _names([column.name for column in spec.columns])
+        inserted = self.session.run(
+            f"insert into {target} ({columns}) select {columns} from {source} s"
+            f" where not exists (select from {target} t where {same})"
+        )
+        gone = self.session.run(
+            f"update {target} t set {GONE} = {_text(self.manifest.created_at)}"
+            f" where {GONE} is null and not exists (select from {source} s where {same})"
+        )
+        return Rows(inserted, changed, staged - inserted - changed, gone)
+
+    def _note(self) -> None:
+        """What the tables hold now, in a table of one row."""
+        if HELD not in self.columns:
+            self.session.run(f"create table {self._table(HELD)} ({_defined(HOLDS)})")
+            self.session.run(f"comment on table {self._table(HELD)} is 'The snapshot that the other tables hold'")
+        held = self.manifest
+        self.session.run(f"delete from {self._table(HELD)}")
+        now, privacy = datetime.now(UTC).isoformat(), held.privacy["mode"]
+        values = (held.snapshot, held.created_at, held.organization_id, now, __version__, privacy)
+        self.session.run(f"insert into {self._table(HELD)} ({_names([*HOLDS])}) values ({', '.join(map(_text, values))})")
+
+    def _table(self, name: str) -> str:
+        return f"{_name(self.schema)}.{_name(name)}"
+
+
+def _types(spec: Table) -> dict[str, str]:
+    """The type of each column, in order."""
+    return {**{column.name: TYPES[column.dtype] for column in spec.columns}, GONE: TYPES[pl.Datetime("us", "UTC")]}
+
+
+def _key(spec: Table, of: str) -> list[str]:
+    """The key as terms that are never null."""
+    nullable = {column.name: column.nullable for column in spec.columns}
+    return [f"coalesce({of}{_name(name)}, '')" if nullable[name] else f"{of}{_name(name)}" for name in spec.key]
+
+
+def _said(column: Column) -> str:
+    return f"{column.notes}; unit: {column.unit}" if column.unit else column.notes
+
+
+def _staged(spec: Table) -> str:
+    return f"staged_{spec.name}"
+
+
+def _arrow(frame: pl.DataFrame) -> pa.Table:
+    """In types that the driver knows."""
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _name(name: str) -> str:
+    """A name as SQL takes it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _names(names: Sequence[str], of: str = "") -> str:
+    return ", ".join(f"{of}{_name(name)}" for name in names)
+
+
+def _defined(types: Mapping[str, str]) -> str:
+    return ", ".join(f"{_name(name)} {dtype}" for name, dtype in types.items())
+
+
+def _text(text: str) -> str:
+    """A text as SQL takes it, with standard_conforming_strings."""
+    return "'" + text.replace("'", "''") + "'"
