@@ -21,7 +21,7 @@ from tallyfy_frames._version import __version__
 from tallyfy_frames.databases.session import LOCK_WAIT_S, Session, apart
 from tallyfy_frames.errors import SinkError, UsageError, warn
 from tallyfy_frames.lake.manifest import Manifest
-from tallyfy_frames.lake.published import read_manifest, read_snapshot
+from tallyfy_frames.lake.published import read_files, read_manifest
 from tallyfy_frames.tables._table import Column, Table
 
 # PostgreSQL's own words, as format_type() has them.
@@ -205,20 +205,20 @@ class _Sync:
         """Put the rows of a table into a temporary one, a batch at a time; how many there are."""
         types = {name: dtype for name, dtype in _types(spec).items() if name != GONE}
         self.session.run(f"create temporary table {_name(_staged(spec))} ({_defined(types)}) on commit drop")
-        frame = read_snapshot(self.root, spec.name, at=self.manifest.snapshot)
         schema = _arrow(pl.DataFrame(schema=spec.schema)).schema
-        rows = self.session.ingest(_staged(spec), self._batches(frame), schema)
+        rows = self.session.ingest(_staged(spec), self._batches(spec), schema)
         if rows != self.manifest.tables[spec.name].rows:
             what = f"table {spec.name} has {rows} rows, and its manifest says {self.manifest.tables[spec.name].rows}"
             raise SinkError(what, path=self.manifest.location, hint="tallyfy-frames verify says more")
         self.session.run(f"analyze {_name(_staged(spec))}")
         return rows
 
-    def _batches(self, frame: pl.LazyFrame) -> Iterator[pa.RecordBatch]:
-        """A frame in texts that PostgreSQL can keep."""
+    def _batches(self, spec: Table) -> Iterator[pa.RecordBatch]:
+        """The rows of a table, in texts that PostgreSQL can keep."""
         try:
-            for batch in frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False, lazy=True):
-                yield from _arrow(self._without_nul(batch)).to_batches()
+            for frame in read_files(self.root, spec.name, at=self.manifest.snapshot):
+                for batch in frame.collect_batches(chunk_size=BATCH_ROWS, lazy=True):
+                    yield from _arrow(self._without_nul(batch)).to_batches()
         except pl.exceptions.PolarsError as error:
             raise SinkError(
                 "a file of the snapshot cannot be read", path=self.manifest.location, hint="tallyfy-frames verify says more"

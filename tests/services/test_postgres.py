@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import adbc_driver_postgresql.dbapi
 import polars as pl
 import pytest
 from beside import Database
@@ -14,6 +19,7 @@ import tallyfy_frames as tf
 from tallyfy_frames import tables
 from tallyfy_frames.lake.published import read_manifest
 from tallyfy_frames.sandbox import Sandbox, World
+from tallyfy_frames.sinks.parquet import ParquetSink
 
 ALL = tuple(tables.TABLES)
 
@@ -93,3 +99,189 @@ def test_what_changes_is_written_what_leaves_is_marked_and_comes_back(database: 
     assert counts(tf.sync_postgres(tmp_path, database.dsn())) == {"runs": (0, 1, 59, 0)}
     assert held(database, "runs").height == 60
     assert_holds(database, tmp_path)
+
+
+def test_tables_that_a_snapshot_lacks_stay_as_they_are(database: Database, tmp_path: Path) -> None:
+    world = World(6, 20)
+    first = write(tmp_path, world, "runs", "users")
+    tf.sync_postgres(tmp_path, database.dsn())
+    write(tmp_path, world, "runs")
+    assert {*tf.sync_postgres(tmp_path, database.dsn()).tables} == {"runs"}
+    assert_holds(database, tmp_path, "users", at=first)
+
+
+def test_a_table_says_what_the_others_hold(database: Database, whole: Path) -> None:
+    tf.sync_postgres(whole, database.dsn())
+    manifest = read_manifest(whole)
+    (row,) = database.read("select * from tallyfy.snapshot").rows(named=True)
+    assert (row["snapshot"], row["organization_id"]) == (manifest.snapshot, manifest.organization_id)
+    assert (row["created_at"], row["privacy"]) == (datetime.fromisoformat(manifest.created_at), "keep")
+    assert row["synced_at"] >= row["created_at"]
+    assert row["tallyfy_frames"] == tf.__version__
+
+
+def test_tables_and_columns_say_what_they_are(database: Database, whole: Path) -> None:
+    tf.sync_postgres(whole, database.dsn())
+    about = "obj_description('tallyfy.runs'::regclass), col_description('tallyfy.runs'::regclass, attnum)"
+    query = f"select attname, {about} from pg_attribute where attrelid = 'tallyfy.runs'::regclass and attnum > 0"
+    said = {name: (table, column) for name, table, column in database.read(query).rows()}
+    assert [*said] == [*tables.get("runs").schema, "gone_at"], "in the contract's order"
+    assert said["progress_total"] == ("One row per run (the app calls it a process).", "Visible tasks; ≥ 0; unit: tasks")
+    assert all(column for _, column in said.values())
+
+
+def test_a_key_is_unique_also_where_a_part_of_it_may_be_null(database: Database, whole: Path) -> None:
+    tf.sync_postgres(whole, database.dsn())
+    for name in ("runs", "run_form_values"):
+        nulls = ", task_id = null" if name == "run_form_values" else ""
+        for again in (False, True):
+            database.run(f"create table once_{again} as select * from tallyfy.{name} limit 1")
+            if nulls:
+                database.run(f"update once_{again} set {nulls[2:]}")
+        if nulls:
+            database.run(f"insert into tallyfy.{name} select * from once_False")
+        with pytest.raises(adbc_driver_postgresql.dbapi.Error, match="duplicate key"):
+            database.run(f"insert into tallyfy.{name} select * from once_True")
+        database.run("drop table once_True", "drop table once_False")
+
+
+def with_texts(root: Path, texts: Sequence[str | None]) -> None:
+    """A snapshot whose runs have these names and these groups: rows as no API sends them."""
+    write(root, World(6, len(texts)), "runs")
+    manifest = read_manifest(root)
+    runs = tf.read_snapshot(root).collect().with_columns(
+        name=pl.Series(texts, dtype=pl.String),
+        groups=pl.Series([[text, "", None] for text in texts], dtype=pl.List(pl.String)),
+        due_date=pl.Series([FAR[n % 2] for n in range(len(texts))], dtype=pl.Datetime("us", "UTC")),
+        progress_percent=pl.Series([NUMBERS[n % len(NUMBERS)] for n in range(len(texts))], dtype=pl.Float64),
+        increment_id=pl.Series([2**63 - 1 - n for n in range(len(texts))], dtype=pl.Int64),
+    )  # fmt: skip
+    shutil.rmtree(manifest.folder / "runs")
+    with ParquetSink(manifest.folder / "runs", tables.get("runs"), "0") as sink:
+        sink.write(runs)
+        entry = replace(manifest.tables["runs"], files=tuple(sink.finish()))
+    (manifest.folder / "manifest.json").write_text(replace(manifest, tables={"runs": entry}).text())
+
+
+FAR = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
+NUMBERS = (0.1, 1e308, 5e-324, None)
+TEXTS = (
+    "<script>alert(1)</script>", "{{7*7}}", "=1+1", "a\u202eb", "'; drop table runs; --", 'quote " and \' and \\', "\\N", "\\x00", "", "  ",
+    "{a,b}", "NULL", None, "line\nbreak\r\ttab", "🚀", "e\u0301 é", "\x1b[31m", "\x7f\x80", "\ufeff", "\ufffe", "$1 %s {}",
+)  # fmt: skip
+
+
+def test_texts_instants_and_numbers_are_the_same_however_hostile(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_texts(tmp_path, TEXTS)
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    database.run(
+        "alter role postgres set standard_conforming_strings to off", "alter role postgres set timezone to 'Asia/Tokyo'"
+    )
+    try:
+        tf.sync_postgres(tmp_path, database.dsn(), schema="a\\' \"b; — ü")
+    finally:
+        database.run("alter role postgres reset all")
+    monkeypatch.delenv("PGCLIENTENCODING")
+    wanted = tf.read_snapshot(tmp_path).collect().sort("id")
+    assert wanted.n_unique("name") == len(TEXTS)
+    assert held(database, "runs", schema='a\\\' ""b; — ü').equals(wanted)
+
+
+def test_u0000_becomes_another_sign_and_is_told_once(database: Database, tmp_path: Path) -> None:
+    with_texts(tmp_path, ["a\0b\0", "fine", "\0"])
+    with pytest.warns(tf.TallyfyFramesWarning) as told:
+        tf.sync_postgres(tmp_path, database.dsn())
+    (warning,) = [str(one.message) for one in told if "U+0000" in str(one.message)]
+    assert warning.startswith("4 texts held U+0000"), "two names, and the same in lists"
+    found = held(database, "runs")
+    assert sorted(found["name"]) == ["a\ufffdb\ufffd", "fine", "\ufffd"]
+    assert {text for texts in found["groups"] for text in texts} == {"a\ufffdb\ufffd", "fine", "\ufffd", "", None}
+
+
+def test_what_users_added_stays(database: Database, tmp_path: Path) -> None:
+    world = World(6, 20)
+    write(tmp_path, world, "runs")
+    tf.sync_postgres(tmp_path, database.dsn())
+    database.run(
+        "create view open_runs as select id, status from tallyfy.runs where completed_at is null",
+        "grant usage on schema tallyfy to reader",
+        "grant select on tallyfy.runs to reader",
+        "create index mine on tallyfy.runs (lower(name))",
+        "alter table tallyfy.runs add column note text",
+        "comment on column tallyfy.runs.note is 'ours'",
+        "update tallyfy.runs set note = 'of ' || id",
+        "comment on column tallyfy.runs.status is null",
+    )
+    world.runs[2].name = "another"
+    write(tmp_path, world, "runs")
+    assert counts(tf.sync_postgres(tmp_path, database.dsn())) == {"runs": (0, 1, 19, 0)}
+    assert database.read("select count(*) from tallyfy.runs where note = 'of ' || id").item() == 20
+    assert database.read("select count(*) from tallyfy.runs", user="reader").item() == 20
+    assert database.read("select count(*) from open_runs").item() > 0
+    assert database.read("select count(*) from pg_indexes where indexname = 'mine'").item() == 1
+    said = "select col_description(attrelid, attnum) from pg_attribute where attrelid = 'tallyfy.runs'::regclass and attname"
+    assert database.read(f"{said} = 'note'").item() == "ours"
+    assert database.read(f"{said} = 'status'").item().startswith("State when this was read")
+
+
+def test_a_column_that_is_missing_is_added_and_filled(database: Database, whole: Path) -> None:
+    tf.sync_postgres(whole, database.dsn())
+    database.run("alter table tallyfy.runs drop column checklist_title, drop column owner_id")
+    tf.sync_postgres(whole, database.dsn())
+    assert_holds(database, whole, "runs")
+    indexes = database.read("select indexdef from pg_indexes where tablename = 'runs'")["indexdef"]
+    assert any("(owner_id)" in index for index in indexes), "the index for joins, too"
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("alter table tallyfy.users alter column email type varchar(300)", r"column email of table users is character varying\(300\), not text"),
+        ("alter table tallyfy.users alter column id type numeric", "column id of table users is numeric, not bigint"),
+        ("alter table tallyfy.users drop column gone_at", "users in this schema is not a table of ours"),
+        ("alter table tallyfy.users rename to people; create view tallyfy.users as select * from tallyfy.people", "users in this schema is not"),
+        ("alter table tallyfy.snapshot rename column privacy to mode", "snapshot in this schema is not a table of ours"),
+    ],
+)  # fmt: skip
+def test_a_table_that_is_not_as_ours_would_be_is_refused(database: Database, whole: Path, statement: str, message: str) -> None:
+    tf.sync_postgres(whole, database.dsn())
+    database.run(*statement.split("; "))
+    with pytest.raises(tf.SinkError, match=message) as refused:
+        tf.sync_postgres(whole, database.dsn())
+    assert "--schema" in str(refused.value)
+
+
+def test_an_older_snapshot_and_another_organization_are_refused(database: Database, whole: Path, tmp_path: Path) -> None:
+    first = write(tmp_path, World(6, 20), "runs")
+    second = write(tmp_path, World(6, 30), "runs")
+    tf.sync_postgres(tmp_path, database.dsn())
+    with pytest.raises(tf.SinkError, match=f"a newer snapshot .*held={second}, given={first}"):
+        tf.sync_postgres(tmp_path, database.dsn(), at=first)
+    write(tmp_path / "other", World(7, 20), "runs")
+    with pytest.raises(tf.SinkError, match="holds another organization .*--schema"):
+        tf.sync_postgres(tmp_path / "other", database.dsn())
+    assert_holds(database, tmp_path)
+    tf.sync_postgres(tmp_path / "other", database.dsn(), schema="other")
+    assert held(database, "runs", schema="other").height == 20
+
+
+def test_a_role_that_may_make_no_schema_uses_one_that_is_there(database: Database, whole: Path) -> None:
+    database.run(f"revoke temporary on database {database.name} from public")
+    with pytest.raises(
+        tf.SinkError, match=r"a right is missing: permission denied to create temporary tables .*sqlstate=42501"
+    ):
+        tf.sync_postgres(whole, database.dsn("reader"))
+    database.run(f"grant temporary on database {database.name} to reader")
+    with pytest.raises(tf.SinkError, match="a right is missing: permission denied for database"):
+        tf.sync_postgres(whole, database.dsn("reader"))
+    database.run("create schema tallyfy authorization reader")
+    tf.sync_postgres(whole, database.dsn("reader"))
+    assert_holds(database, whole, "users")
+
+
+@pytest.mark.parametrize("schema", ["", "x" * 64, "ü" * 32, "a\0b"])
+def test_a_schema_that_cannot_have_its_name_is_refused(schema: str, whole: Path) -> None:
+    with pytest.raises(tf.UsageError, match="1 to 63 bytes"):
+        tf.sync_postgres(whole, "host=127.0.0.1 port=1", schema=schema)
