@@ -117,7 +117,7 @@ class _Sync:
     def run(self) -> Synced:
         """All of it."""
         session = self.session
-        session.run("set transaction isolation level read committed, read write")  # so that whoever waited sees what came
+        session.run("set transaction isolation level read committed")  # so that whoever waited sees what came
         session.run("set local client_encoding to 'UTF8'")  # in which the driver writes, whatever the role or we were told
         session.run("set local standard_conforming_strings to on")
         self._refuse_server()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 LOCK_WAIT_S: Final = 10  # while a new column waits for its lock, readers wait behind it
 CANCEL_WAIT_S: Final = 10.0  # for a server that does not answer
+WAKE_S: Final = 0.1
 
 
 class Session:
@@ -133,12 +135,12 @@ def apart(work: Callable[[], Result], cancel: Callable[[], None], done: str) -> 
 
     threading.Thread(target=run, daemon=True, name="sync").start()
     try:
-        ended.wait()
+        while not ended.wait(WAKE_S):  # polars has a handler of its own for SIGINT, after which a wait goes on
+            pass
     except BaseException as error:
-        for _ in range(int(CANCEL_WAIT_S / 0.1)):
+        until_s = time.monotonic() + CANCEL_WAIT_S
+        while not ended.wait(WAKE_S) and time.monotonic() < until_s:
             cancel()
-            if ended.wait(0.1):
-                break
         if given:
             error.add_note(done)
         elif not ended.is_set():

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Sequence
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import adbc_driver_postgresql.dbapi
 import polars as pl
 import pytest
 from beside import Database
 from conftest import settings_for
+from shell import RUN, run
 
 import tallyfy_frames as tf
 from tallyfy_frames import tables
+from tallyfy_frames.databases import postgres
 from tallyfy_frames.lake.published import read_manifest
 from tallyfy_frames.sandbox import Sandbox, World
 from tallyfy_frames.sinks.parquet import ParquetSink
@@ -260,7 +273,7 @@ def test_an_older_snapshot_and_another_organization_are_refused(database: Databa
     with pytest.raises(tf.SinkError, match=f"a newer snapshot .*held={second}, given={first}"):
         tf.sync_postgres(tmp_path, database.dsn(), at=first)
     write(tmp_path / "other", World(7, 20), "runs")
-    with pytest.raises(tf.SinkError, match="holds another organization .*--schema"):
+    with pytest.raises(tf.SinkError, match=r"holds another organization .*--schema"):
         tf.sync_postgres(tmp_path / "other", database.dsn())
     assert_holds(database, tmp_path)
     tf.sync_postgres(tmp_path / "other", database.dsn(), schema="other")
@@ -285,3 +298,323 @@ def test_a_role_that_may_make_no_schema_uses_one_that_is_there(database: Databas
 def test_a_schema_that_cannot_have_its_name_is_refused(schema: str, whole: Path) -> None:
     with pytest.raises(tf.UsageError, match="1 to 63 bytes"):
         tf.sync_postgres(whole, "host=127.0.0.1 port=1", schema=schema)
+
+
+@pytest.fixture
+def two(database: Database, tmp_path: Path) -> tuple[Path, str, str]:
+    """A root with two snapshots of five tables, of which the database holds the first; every table differs in the second."""
+    first = write(tmp_path, World(6, 40), *FIVE)
+    second = write(tmp_path, World(6, 80), *FIVE)
+    tf.sync_postgres(tmp_path, database.dsn(), at=first)
+    return tmp_path, first, second
+
+
+FIVE = ("runs", "run_tasks", "run_tags", "task_owners", "run_form_values")  # a job's last table: run_form_values
+LAST = "run_form_values"
+
+
+def test_nobody_who_reads_is_in_the_way_nor_has_to_wait(database: Database, two: tuple[Path, str, str]) -> None:
+    root, first, second = two
+    counted = " union all ".join(f"select '{name}', count(*) from tallyfy.{name} where gone_at is null" for name in FIVE)
+    allowed = [
+        {name: entry.rows for name, entry in read_manifest(root, at=one).tables.items()} for one in (first, second)
+    ]  # fmt: skip
+    ended, waits, seen = threading.Event(), [], []
+
+    def read() -> None:
+        with adbc_driver_postgresql.dbapi.connect(database.dsn(), autocommit=True) as connection, connection.cursor() as cursor:
+            while not ended.is_set():
+                began = time.monotonic()
+                seen.append(dict(cursor.execute(counted).fetchall()))
+                waits.append(time.monotonic() - began)
+
+    reader = threading.Thread(target=read)
+    with adbc_driver_postgresql.dbapi.connect(database.dsn()) as holding, holding.cursor() as cursor:
+        cursor.execute("set transaction isolation level repeatable read")
+        before = cursor.execute(counted).fetchall()  # and the transaction goes on: what locked these tables would wait for it
+        reader.start()
+        tf.sync_postgres(root, database.dsn())
+        ended.set()
+        reader.join()
+        assert dict(cursor.execute(counted).fetchall()) == dict(before) == allowed[0]
+    assert len(seen) > 3
+    assert all(one in allowed for one in seen), "all tables of one snapshot, or all of the other"
+    assert max(waits) < 1
+
+
+def test_a_new_column_does_not_wait_for_a_long_reader_for_ever(
+    database: Database, two: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, first, _ = two
+    monkeypatch.setattr(postgres, "LOCK_WAIT_S", 0.1)
+    database.run("alter table tallyfy.runs drop column status")
+    with adbc_driver_postgresql.dbapi.connect(database.dsn()) as holding, holding.cursor() as cursor:
+        cursor.execute("select from tallyfy.runs limit 1").fetchall()
+        with pytest.raises(tf.SinkError, match="another session held a table for longer than"):
+            tf.sync_postgres(root, database.dsn())
+    assert_holds(database, root, *FIVE[1:], at=first)
+    tf.sync_postgres(root, database.dsn())
+    assert_holds(database, root)
+
+
+def test_of_jobs_at_once_each_finds_what_the_one_before_left(database: Database, whole: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: tf.sync_postgres(whole, database.dsn()), range(4)))
+    runs = sorted(counts(one)["runs"] for one in done)
+    assert runs == [(0, 0, 200, 0)] * 3 + [(200, 0, 0, 0)]
+    assert_holds(database, whole)
+
+
+def stuck(database: Database) -> None:
+    """From now on, whoever writes to the last table waits there."""
+    database.run(
+        "create function stuck() returns trigger language plpgsql as 'begin perform pg_sleep(60); return new; end'",
+        f"create trigger stuck before insert or update on tallyfy.{LAST} for each statement execute function stuck()",
+    )
+
+
+@contextmanager
+def job_in_its_last_table(database: Database, root: Path) -> Iterator[subprocess.Popen[str]]:
+    stuck(database)
+    command = [*RUN, "sync", "postgres", str(root), "--dsn", database.dsn()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+        try:
+            sleeping = f"select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = '{database.name}'"
+            until_s = time.monotonic() + 60
+            while not database.read(sleeping).item():
+                assert job.poll() is None
+                assert time.monotonic() < until_s
+            yield job
+        finally:
+            job.kill()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, 130, "error: interrupted; nothing was written\n"),
+        (signal.SIGTERM, 143, "error: terminated; nothing was written\n"),
+        (signal.SIGKILL, -9, ""),
+    ],
+)
+def test_a_job_that_a_signal_ends_half_way_has_changed_nothing(
+    database: Database, two: tuple[Path, str, str], number: int, code: int, said: str
+) -> None:
+    root, first, _ = two
+    with job_in_its_last_table(database, root) as job:
+        job.send_signal(number)
+        began = time.monotonic()
+        assert (job.communicate(timeout=30)[1], job.returncode) == (said, code)
+        assert time.monotonic() - began < 10, "it does not wait for the server's sleep"
+    assert_holds(database, root, at=first)
+
+
+def test_a_server_that_stops_half_way_has_changed_nothing(database: Database, two: tuple[Path, str, str]) -> None:
+    root, first, _ = two
+    with job_in_its_last_table(database, root) as job:
+        database.control("stop", "-m", "immediate")
+        try:
+            assert re.match(
+                "error: the connection to the server was lost|error: the server ended", job.communicate(timeout=30)[1]
+            )
+            assert job.returncode == 1
+            done = run("sync", "postgres", root, "--dsn", database.dsn())
+            assert (done.returncode, done.stderr) == (1, "error: no server listens there; is it running? check host and port\n")
+        finally:
+            database.control("start")
+    assert_holds(database, root, at=first)
+
+
+def test_an_error_in_the_last_table_has_changed_nothing_and_repeats_no_value(
+    database: Database, two: tuple[Path, str, str]
+) -> None:
+    root, first, _ = two
+    database.run(
+        "create function no() returns trigger language plpgsql as 'begin raise exception ''not %'', new.label; end'",
+        f"create trigger no before insert or update on tallyfy.{LAST} for each row execute function no()",
+    )
+    with pytest.raises(tf.SinkError) as refused:
+        tf.sync_postgres(root, database.dsn())
+    assert str(refused.value) == "the server refused (sqlstate=P0001)"
+    assert_holds(database, root, at=first)
+    database.run(f"drop trigger no on tallyfy.{LAST}")
+    tf.sync_postgres(root, database.dsn())
+    assert_holds(database, root)
+
+
+def test_a_server_that_gives_up_has_changed_nothing(database: Database, two: tuple[Path, str, str]) -> None:
+    root, first, _ = two
+    stuck(database)
+    with pytest.raises(tf.SinkError, match=r"the server cancelled a statement: .*see statement_timeout"):
+        tf.sync_postgres(root, database.dsn(options="-c statement_timeout=2s"))
+    assert_holds(database, root, at=first)
+
+
+def test_a_file_that_is_damaged_is_told_and_nothing_is_changed(database: Database, two: tuple[Path, str, str]) -> None:
+    root, first, second = two
+    (file,) = (root / "snapshots" / second / LAST).iterdir()
+    file.write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+    with pytest.raises(tf.SinkError, match=r"a file of the snapshot cannot be read .*verify"):
+        tf.sync_postgres(root, database.dsn())
+    assert_holds(database, root, at=first)
+    file.unlink()
+    with pytest.raises(tf.SinkError, match="a file of the snapshot is gone"):
+        tf.sync_postgres(root, database.dsn())
+
+
+def test_a_server_whose_disk_is_full_is_told(database: Database, two: tuple[Path, str, str]) -> None:
+    root, first, _ = two
+    small = Path(tempfile.mkdtemp(prefix="pg-small-"))
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)], capture_output=True, check=False
+    ).returncode:
+        small.rmdir()
+        pytest.skip("only root may mount a file system")
+    try:
+        shutil.chown(small, "postgres", "postgres")
+        database.run(f"create tablespace small location '{small}'")
+        with pytest.raises(tf.SinkError, match=r"the server's disk is full: .*sqlstate=53100.*make room there"):
+            tf.sync_postgres(root, database.dsn(options="-c temp_tablespaces=small"))
+        assert_holds(database, root, at=first)
+        database.run("drop tablespace small")
+    finally:
+        subprocess.run(["umount", "--lazy", str(small)], check=True)
+        small.rmdir()
+
+
+SECRET = "nobody-may-see-this"
+ODD = "s3cr3t/@ #%:'\\"
+
+
+def ways(database: Database, password: str) -> dict[str, tuple[str, dict[str, str]]]:
+    """A DSN and what must be in the environment, for each way to give a password."""
+    base, quoted = database.dsn("guarded"), password.replace("\\", "\\\\").replace("'", "\\'")
+    place = f"{database.host}:{database.port}/{database.name}"
+    return {
+        "a keyword": (f"{base} password='{quoted}'", {}),
+        "an address": (f"postgresql://guarded:{quote(password, safe='')}@{place}", {}),
+        "a parameter": (f"postgresql://guarded@{place}?password={quote(password, safe='')}", {}),
+        "PGPASSWORD": (base, {"PGPASSWORD": password}),
+        "PGPASSFILE": (base, {"PGPASSFILE": "passwords"}),
+        "a service": ("service=ours", {"PGSERVICEFILE": "services"}),
+        "the environment": ("", {"PGHOST": database.host, "PGPORT": str(database.port), "PGDATABASE": database.name, "PGUSER": "guarded", "PGPASSWORD": password}),
+    }  # fmt: skip
+
+
+def put_files(folder: Path, database: Database, password: str) -> None:
+    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
+    (folder / "passwords").write_text(f"*:*:*:guarded:{escaped}\n")
+    (folder / "passwords").chmod(0o600)
+    words = {"host": database.host, "port": database.port, "dbname": database.name, "user": "guarded", "password": password}
+    (folder / "services").write_text("\n".join(["[ours]", *(f"{word}={value}" for word, value in words.items())]))
+
+
+@pytest.fixture
+def guarded(database: Database) -> Iterator[Database]:
+    """A database whose role ``guarded`` has an odd password."""
+    doubled = ODD.replace("'", "''")
+    database.run("create schema tallyfy authorization guarded", f"alter role guarded password '{doubled}'")
+    yield database
+    database.run(f"alter role guarded password '{SECRET}'")
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_password_comes_as_libpq_takes_it_and_is_shown_nowhere(
+    guarded: Database, two_tables: Path, tmp_path: Path, log_format: str
+) -> None:
+    for name, password, code in (("right", ODD, 0), ("wrong", f"{ODD}!", 1)):
+        put_files(tmp_path, guarded, password)
+        for way, (dsn, env) in ways(guarded, password).items():
+            done = run("sync", "postgres", two_tables, "--dsn", dsn, "--log-format", log_format, env=env, cwd=tmp_path)
+            assert done.returncode == code, (name, way, done.stderr)
+            assert "s3cr3t" not in done.stdout + done.stderr, way
+            if code:
+                assert "the server does not take the password" in done.stderr
+    assert not [place for place in two_tables.rglob("*") if place.is_file() and b"s3cr3t" in place.read_bytes()]
+
+
+@pytest.fixture(scope="module")
+def two_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("small")
+    write(root, World(6, 20), "runs", "users")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("dsn", "message"),
+    [
+        ("host=127.0.0.1 port=1 password=s3cr3t", "no server listens there"),
+        ("postgresql://u:s3cr3t@127.0.0.1:1/x", "no server listens there"),
+        ("postgresql://u:s3cr3t@no-such-host.invalid/x", "there is no host of that name"),
+        ("postgresql://u:p@s3cr3t.invalid/x", "there is no host of that name"),
+        ("HERE dbname=s3cr3t", "the server has no such database"),
+        ("HERE user=s3cr3t", "the server has no such role"),
+        ("HERE sslmode=require password=s3cr3t", "the server and we do not agree on encryption"),
+        ("HERE user=guarded", "the server does not take the password"),
+        ("host=127.0.0.1 password='s3cr3t fo", "not a DSN that libpq understands"),
+        ("postgresql://u:s3c r3t s3cr3t@127.0.0.1/x", "not a DSN that libpq understands"),
+        ("postgresql://u:p/s3cr3t@127.0.0.1/x", "not a DSN that libpq understands"),
+        ("postgresql://u:p%zzs3cr3t@127.0.0.1/x", "not a DSN that libpq understands"),
+        ("postgresql+psycopg://u:s3cr3t@127.0.0.1/x", "not a DSN that libpq understands"),
+        ("s3cr3t", "not a DSN that libpq understands"),
+    ],
+)
+def test_whatever_is_wrong_with_a_dsn_is_told_without_it(database: Database, two_tables: Path, dsn: str, message: str) -> None:
+    with pytest.raises(tf.TallyfyFramesError, match=message) as refused:
+        tf.sync_postgres(two_tables, dsn.replace("HERE", database.dsn()))
+    error: BaseException | None = refused.value
+    assert isinstance(error, tf.UsageError if "libpq" in message else tf.SinkError)
+    told = "".join(line for line in traceback.format_exception(error) if "s3cr3t" not in dsn or "dsn.replace" not in line)
+    assert "s3cr3t" not in f"{error} {error!r} {vars(error)} {told}"
+    assert error.__cause__ is error.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        ("alter role reader set default_transaction_read_only to on", "the server, or this role, may only read"),
+        ("alter role reader connection limit 0", "the server has no connection left"),
+    ],
+)
+def test_what_the_server_does_not_allow_is_told(database: Database, two_tables: Path, prepare: str, message: str) -> None:
+    database.run("create schema tallyfy authorization reader", prepare)
+    try:
+        with pytest.raises(tf.SinkError, match=message):
+            tf.sync_postgres(two_tables, database.dsn("reader"))
+    finally:
+        database.run("alter role reader reset all", "alter role reader connection limit -1")
+
+
+def test_a_server_that_is_too_old_is_refused(database: Database, two_tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "OLDEST", 99)
+    with pytest.raises(tf.SinkError, match=r"the server is PostgreSQL \d\d; 99 or later is needed"):
+        tf.sync_postgres(two_tables, database.dsn())
+
+
+def test_a_database_that_cannot_keep_every_text_is_refused(database: Database, two_tables: Path) -> None:
+    latin = f"{database.name}_latin"
+    database.run(f"create database {latin} encoding 'LATIN1' locale 'C' template template0")
+    try:
+        with pytest.raises(tf.SinkError, match="the database keeps texts as LATIN1"):
+            tf.sync_postgres(two_tables, database.dsn(dbname=latin))
+    finally:
+        database.run(f"drop database {latin} with (force)")
+
+
+def test_the_command_says_what_became_of_each_table(database: Database, two_tables: Path) -> None:
+    done = run("sync", "postgres", two_tables, "--dsn", database.dsn(), "--schema", "Our Data")
+    assert done.stdout == f"{read_manifest(two_tables).snapshot}\n"
+    assert done.stderr == (
+        "runs: 20 inserted, 0 changed, 0 unchanged, 0 gone\nusers: 23 inserted, 0 changed, 0 unchanged, 0 gone\n"
+    )
+    assert held(database, "users", schema="Our Data").height == 23
+    synced = tf.sync_postgres(two_tables, database.dsn(), schema="Our Data")
+    assert str(synced) == (
+        f"{synced.snapshot}\nruns: 0 inserted, 0 changed, 20 unchanged, 0 gone\nusers: 0 inserted, 0 changed, 23 unchanged, 0 gone"
+    )
+
+
+def test_without_the_driver_the_extra_is_named(two_tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
+    with pytest.raises(tf.MissingExtra, match=r"pip install 'tallyfy-frames\[postgres\]'"):
+        tf.sync_postgres(two_tables, "")
