@@ -8,19 +8,22 @@ ends, and wait only where a table of theirs is given a new column.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
 import pyarrow as pa
 
 from tallyfy_frames import tables
-from tallyfy_frames._version import __version__
+from tallyfy_frames.databases.facts import ABOUT, Fact, comment, facts
 from tallyfy_frames.databases.session import LOCK_WAIT_S, Session, apart
+from tallyfy_frames.databases.views import INSTANT, SNAPSHOT, Told
 from tallyfy_frames.errors import SinkError, UsageError, warn
 from tallyfy_frames.lake.manifest import Manifest
+from tallyfy_frames.lake.place import locate
 from tallyfy_frames.lake.published import read_files, read_manifest
 from tallyfy_frames.tables._table import Column, Table
 
@@ -30,21 +33,14 @@ TYPES: Final[Mapping[pl.DataType, str]] = {
     pl.Int64(): "bigint",
     pl.Float64(): "double precision",
     pl.Boolean(): "boolean",
-    pl.Datetime("us", "UTC"): "timestamp with time zone",
+    INSTANT: "timestamp with time zone",
     pl.List(pl.Int64()): "bigint[]",
     pl.List(pl.String()): "text[]",
 }
 GONE: Final = "gone_at"
-ABOUT_GONE: Final = "When the first snapshot was made that does not have this row; null while it is there"
-HELD: Final = "snapshot"  # the table that says what the others hold
-HOLDS: Final = {
-    "snapshot": "text",
-    "created_at": "timestamp with time zone",
-    "organization_id": "text",
-    "synced_at": "timestamp with time zone",
-    "tallyfy_frames": "text",
-    "privacy": "text",
-}
+ABOUT_GONE: Final = Told(INSTANT, "When the first snapshot was made that does not have this row; null while it is there")
+SYNCED: Final = "synced_at"
+ABOUT_SYNCED: Final = Told(INSTANT, "When it was brought here")
 BATCH_ROWS: Final = 20_000  # so many are in memory at once, or a row group if that is more
 OLDEST: Final = 13  # of the server; older ones get no fixes any more
 NAME_BYTES_MAX: Final = 63  # NAMEDATALEN - 1: longer names would be cut
@@ -90,7 +86,8 @@ def sync_postgres(root: str | Path, dsn: str, *, schema: str = "tallyfy", at: da
         raise UsageError(f"schema={schema!r}", hint=f"a schema's name has 1 to {NAME_BYTES_MAX} bytes")
     manifest = read_manifest(root, at=at)
     session = Session(dsn)
-    sync = _Sync(session, root, manifest, schema)
+    with _readable(manifest):
+        sync = _Sync(session, root, manifest, schema, facts(locate(root), manifest))
 
     def work() -> Synced:
         with session:
@@ -102,6 +99,16 @@ def sync_postgres(root: str | Path, dsn: str, *, schema: str = "tallyfy", at: da
     return synced
 
 
+@contextmanager
+def _readable(manifest: Manifest) -> Iterator[None]:
+    """What polars says of the files of a snapshot is an error of ours."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        what, hint = "a file of the snapshot cannot be read", "tallyfy-frames verify says more"
+        raise SinkError(what, path=manifest.location, hint=hint) from error
+
+
 @dataclass
 class _Sync:
     """One transaction that brings the tables of ``schema`` to what ``manifest`` says."""
@@ -110,6 +117,7 @@ class _Sync:
     root: str | Path
     manifest: Manifest
     schema: str
+    facts: Mapping[str, Fact]
     nuls: int = 0  # texts that held U+0000
     columns: dict[str, dict[str, str]] = field(default_factory=dict)  # what is there: types, by table and column
     comments: dict[tuple[str, str | None], str | None] = field(default_factory=dict)  # by table and column; None: of the table
@@ -121,20 +129,20 @@ class _Sync:
         session.run("set local client_encoding to 'UTF8'")  # in which the driver writes, whatever the role or we were told
         session.run("set local standard_conforming_strings to on")
         self._refuse_server()
-        lock = _text(f"tallyfy_frames {self.schema}")
+        lock = _literal(f"tallyfy_frames {self.schema}")
         session.rows(f"select true from pg_advisory_xact_lock(hashtextextended({lock}, 0))")
         session.run(f"set local lock_timeout to '{LOCK_WAIT_S}s'")
         self._look()
         self._refuse_snapshot()
         specs = [tables.get(name) for name in self.manifest.tables]
         for spec in specs:
-            self._refuse_table(spec)
+            self._refuse_table(spec.name, _columns(spec), (*spec.key, GONE))
         staged = {spec.name: self._stage(spec) for spec in specs}
-        if not session.rows(f"select true from pg_namespace where nspname = {_text(self.schema)}"):
+        if not session.rows(f"select true from pg_namespace where nspname = {_literal(self.schema)}"):
             session.run(f"create schema {_name(self.schema)}")
         counts = {}
         for spec in specs:
-            self._make(spec)
+            self._make_table(spec)
             counts[spec.name] = self._merge(spec, staged[spec.name])
         # Views over the tables are made here, in the same transaction.
         self._note()
@@ -153,28 +161,27 @@ class _Sync:
 
     def _look(self) -> None:
         """What the schema has: asked of the catalog, which locks no table."""
-        for table, kind, column, dtype, comment, own in self.session.rows(
+        for table, kind, column, dtype, said, of_column in self.session.rows(
             "select c.relname::text, c.relkind::text, a.attname::text, format_type(a.atttypid, a.atttypmod),"
             " obj_description(c.oid, 'pg_class'), col_description(c.oid, a.attnum)"
             " from pg_namespace n join pg_class c on c.relnamespace = n.oid"
             " left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped"
-            f" where n.nspname = {_text(self.schema)} and c.relkind in ('r', 'p', 'v', 'm', 'f')"
+            f" where n.nspname = {_literal(self.schema)} and c.relkind in ('r', 'p', 'v', 'm', 'f')"
         ):
             if kind in {"r", "p"}:
                 self.columns.setdefault(table, {})[column] = dtype
-                self.comments |= {(table, None): comment, (table, column): own}
+                self.comments |= {(table, None): said, (table, column): of_column}
             else:
                 self.columns[table] = {}  # a view, or a foreign table
 
     def _refuse_snapshot(self) -> None:
         """A snapshot that must not follow on the one in the schema."""
-        if HELD not in self.columns:
+        if SNAPSHOT not in self.columns:
             return
-        if not HOLDS.items() <= self.columns[HELD].items():
-            raise self._foreign(HELD)
-        for snapshot, created_at, organization in self.session.rows(
-            f"select snapshot, created_at, organization_id from {self._table(HELD)}"
-        ):
+        needed = ("snapshot", "created_at", "organization_id")
+        self._refuse_table(SNAPSHOT, {name: fact.told for name, fact in self.facts.items()}, needed)
+        query = f"select {_names(needed)} from {self._table(SNAPSHOT)}"
+        for snapshot, created_at, organization in self.session.rows(query):
             if organization != self.manifest.organization_id:
                 raise SinkError(
                     "the schema holds another organization",
@@ -185,25 +192,22 @@ class _Sync:
                 hint = "sync that one or a later one, or give another --schema"
                 raise SinkError(what, schema=self.schema, held=snapshot, given=self.manifest.snapshot, hint=hint)
 
-    def _refuse_table(self, spec: Table) -> None:
+    def _refuse_table(self, name: str, columns: Columns, needed: Sequence[str]) -> None:
         """A table that is there and is not ours, or in which a column of ours has another type."""
-        there = self.columns.get(spec.name)
+        there = self.columns.get(name)
         if there is None:
             return
-        if not {*spec.key, GONE} <= there.keys():
-            raise self._foreign(spec.name)
-        for name, dtype in _types(spec).items():
-            if there.get(name, dtype) != dtype:
-                what = f"column {name} of table {spec.name} is {there[name]}, not {dtype}"
+        if not {*needed} <= there.keys():
+            raise SinkError(f"{name} in this schema is not a table of ours", schema=self.schema, hint="give another --schema")
+        for column, dtype in _types(columns).items():
+            if there.get(column, dtype) != dtype:
+                what = f"column {column} of table {name} is {there[column]}, not {dtype}"
                 hint = f"alter it, or rename it: it is made anew as {dtype}; or give another --schema"
                 raise SinkError(what, schema=self.schema, hint=hint)
 
-    def _foreign(self, table: str) -> SinkError:
-        return SinkError(f"{table} in this schema is not a table of ours", schema=self.schema, hint="give another --schema")
-
     def _stage(self, spec: Table) -> int:
         """Put the rows of a table into a temporary one, a batch at a time; how many there are."""
-        types = {name: dtype for name, dtype in _types(spec).items() if name != GONE}
+        types = _types({column.name: column for column in spec.columns})
         self.session.run(f"create temporary table {_name(_staged(spec))} ({_defined(types)}) on commit drop")
         schema = _arrow(pl.DataFrame(schema=spec.schema)).schema
         rows = self.session.ingest(_staged(spec), self._batches(spec), schema)
@@ -215,14 +219,10 @@ class _Sync:
 
     def _batches(self, spec: Table) -> Iterator[pa.RecordBatch]:
         """The rows of a table, in texts that PostgreSQL can keep."""
-        try:
+        with _readable(self.manifest):
             for frame in read_files(self.root, spec.name, at=self.manifest.snapshot):
                 for batch in frame.collect_batches(chunk_size=BATCH_ROWS, lazy=True):
                     yield from _arrow(self._without_nul(batch)).to_batches()
-        except pl.exceptions.PolarsError as error:
-            raise SinkError(
-                "a file of the snapshot cannot be read", path=self.manifest.location, hint="tallyfy-frames verify says more"
-            ) from error
 
     def _without_nul(self, frame: pl.DataFrame) -> pl.DataFrame:
         """``frame`` with another sign for U+0000, and count the cells that held it."""
@@ -236,34 +236,33 @@ class _Sync:
         clean = pl.element().str.replace_all(NUL, INSTEAD, literal=True)
         return frame.with_columns(texts.str.replace_all(NUL, INSTEAD, literal=True), lists.list.eval(clean))
 
-    def _make(self, spec: Table) -> None:
-        """The table, as far as it is missing: its columns, its key, and indexes for joins."""
-        types, there = _types(spec), self.columns.get(spec.name, {})
-        missing = {name: dtype for name, dtype in types.items() if name not in there}
-        if not there:
-            nullable = [column.name for column in spec.columns if column.name in spec.key and column.nullable]
-            keyed = "" if nullable else f", primary key ({_names(spec.key)})"
-            self.session.run(f"create table {self._table(spec.name)} ({_defined(types)}{keyed})")
-            if nullable:
-                self.session.run(f"create unique index on {self._table(spec.name)} ({', '.join(_key(spec, ''))})")
-        elif missing:
-            added = ", ".join(f"add column {_name(name)} {dtype}" for name, dtype in missing.items())
-            self.session.run(f"alter table {self._table(spec.name)} {added}")
-        joins = [column.name for column in spec.columns if column.refers and types[column.name] in {"text", "bigint"}]
-        for name in joins:
-            if name in missing and name != spec.key[0]:  # by which the key is found
-                self.session.run(f"create index on {self._table(spec.name)} ({_name(name)})")
-        self._describe(spec)
+    def _make_table(self, spec: Table) -> None:
+        """A table with its key, and indexes for joins."""
+        nullable = [column.name for column in spec.columns if column.name in spec.key and column.nullable]
+        keyed = "" if nullable else f", primary key ({_names(spec.key)})"
+        missing = self._make(spec.name, _columns(spec), spec.about, keyed)
+        if nullable and spec.name not in self.columns:
+            self.session.run(f"create unique index on {self._table(spec.name)} ({', '.join(_key(spec, ''))})")
+        for column in spec.columns:
+            joins = column.refers and not isinstance(column.dtype, pl.List) and column.name != spec.key[0]
+            if column.name in missing and joins:
+                self.session.run(f"create index on {self._table(spec.name)} ({_name(column.name)})")
 
-    def _describe(self, spec: Table) -> None:
-        """What the table and its columns say of themselves, where they do not say it yet."""
-        said: dict[str | None, str] = {column.name: _said(column) for column in spec.columns}
-        said |= {None: spec.about, GONE: ABOUT_GONE}
-        for name, comment in said.items():
-            if self.comments.get((spec.name, name)) != comment:
-                what = "table" if name is None else "column"
-                place = self._table(spec.name) if name is None else f"{self._table(spec.name)}.{_name(name)}"
-                self.session.run(f"comment on {what} {place} is {_text(comment)}")
+    def _make(self, name: str, columns: Columns, about: str, keyed: str = "") -> set[str]:
+        """A table, as far as it is missing, and what it says of itself; the columns that were not there."""
+        types, there = _types(columns), self.columns.get(name, {})
+        missing = {column: dtype for column, dtype in types.items() if column not in there}
+        if not there:
+            self.session.run(f"create table {self._table(name)} ({_defined(types)}{keyed})")
+        elif missing:
+            added = ", ".join(f"add column {_name(column)} {dtype}" for column, dtype in missing.items())
+            self.session.run(f"alter table {self._table(name)} {added}")
+        if self.comments.get((name, None)) != about:
+            self.session.run(f"comment on table {self._table(name)} is {_literal(about)}")
+        for column, told in columns.items():
+            if self.comments.get((name, column)) != comment(told):
+                self.session.run(f"comment on column {self._table(name)}.{_name(column)} is {_literal(comment(told))}")
+        return {*missing}
 
     def _merge(self, spec: Table, staged: int) -> Rows:
         """Bring the table to the rows that are staged.
@@ -291,39 +290,39 @@ class _Sync:
             f" where not exists (select from {target} t where {same})"
         )
         gone = self.session.run(
-            f"update {target} t set {GONE} = {_text(self.manifest.created_at)}"
+            f"update {target} t set {GONE} = {_literal(self.manifest.created_at)}"
             f" where {GONE} is null and not exists (select from {source} s where {same})"
         )
         return Rows(inserted, changed, staged - inserted - changed, gone)
 
     def _note(self) -> None:
         """What the tables hold now, in a table of one row."""
-        if HELD not in self.columns:
-            self.session.run(f"create table {self._table(HELD)} ({_defined(HOLDS)})")
-            self.session.run(f"comment on table {self._table(HELD)} is 'The snapshot that the other tables hold'")
-        held = self.manifest
-        self.session.run(f"delete from {self._table(HELD)}")
-        now, privacy = datetime.now(UTC).isoformat(), held.privacy["mode"]
-        values = (held.snapshot, held.created_at, held.organization_id, now, __version__, privacy)
-        self.session.run(f"insert into {self._table(HELD)} ({_names([*HOLDS])}) values ({', '.join(map(_text, values))})")
+        row = {**{name: fact.value for name, fact in self.facts.items()}, SYNCED: datetime.now(UTC)}
+        self._make(SNAPSHOT, {**{name: fact.told for name, fact in self.facts.items()}, SYNCED: ABOUT_SYNCED}, ABOUT)
+        self.session.run(f"delete from {self._table(SNAPSHOT)}")
+        values = ", ".join(map(_literal, row.values()))
+        self.session.run(f"insert into {self._table(SNAPSHOT)} ({_names([*row])}) values ({values})")
 
     def _table(self, name: str) -> str:
         return f"{_name(self.schema)}.{_name(name)}"
 
 
-def _types(spec: Table) -> dict[str, str]:
-    """The type of each column, in order."""
-    return {**{column.name: TYPES[column.dtype] for column in spec.columns}, GONE: TYPES[pl.Datetime("us", "UTC")]}
+Columns: TypeAlias = Mapping[str, Column | Told]
+
+
+def _columns(spec: Table) -> Columns:
+    """The columns of a table, in order."""
+    return {**{column.name: column for column in spec.columns}, GONE: ABOUT_GONE}
+
+
+def _types(columns: Columns) -> dict[str, str]:
+    return {name: TYPES[column.dtype] for name, column in columns.items()}
 
 
 def _key(spec: Table, of: str) -> list[str]:
     """The key as terms that are never null."""
     nullable = {column.name: column.nullable for column in spec.columns}
     return [f"coalesce({of}{_name(name)}, '')" if nullable[name] else f"{of}{_name(name)}" for name in spec.key]
-
-
-def _said(column: Column) -> str:
-    return f"{column.notes}; unit: {column.unit}" if column.unit else column.notes
 
 
 def _staged(spec: Table) -> str:
@@ -348,6 +347,9 @@ def _defined(types: Mapping[str, str]) -> str:
     return ", ".join(f"{_name(name)} {dtype}" for name, dtype in types.items())
 
 
-def _text(text: str) -> str:
-    """A text as SQL takes it, with standard_conforming_strings."""
+def _literal(value: datetime | str | int | None) -> str:
+    """A value as SQL takes it, with standard_conforming_strings."""
+    if value is None or isinstance(value, int):
+        return "null" if value is None else str(value)
+    text = value.isoformat() if isinstance(value, datetime) else value
     return "'" + text.replace("'", "''") + "'"
