@@ -144,8 +144,8 @@ class _Sync:
         for spec in specs:
             self._make_table(spec)
             counts[spec.name] = self._merge(spec, staged[spec.name])
-        # Views over the tables are made here, in the same transaction.
         self._note()
+        # Views over all these are made here, in the same transaction.
         session.commit()
         return Synced(self.manifest.snapshot, counts)
 

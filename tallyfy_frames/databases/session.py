@@ -133,8 +133,8 @@ def apart(work: Callable[[], Result], cancel: Callable[[], None], done: str) -> 
             failed.append(error)
         ended.set()
 
-    threading.Thread(target=run, daemon=True, name="sync").start()
     try:
+        threading.Thread(target=run, daemon=True, name="sync").start()
         while not ended.wait(WAKE_S):  # polars has a handler of its own for SIGINT, after which a wait goes on
             pass
     except BaseException as error:
