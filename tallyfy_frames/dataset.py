@@ -18,6 +18,7 @@ from tallyfy_frames.progress import ProgressOption
 from tallyfy_frames.reading import FILTERED, check_arguments, first_rows, in_order, privacy_of, readings
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
+from tallyfy_frames.showing import grid
 from tallyfy_frames.tables._filters import Filters
 from tallyfy_frames.tables._table import Table
 
@@ -67,6 +68,17 @@ class Dataset(Mapping[str, pl.DataFrame]):
     def __dir__(self) -> list[str]:
         """Tables, too."""
         return sorted({*object.__dir__(self), *self.frames})
+
+    def __repr__(self) -> str:
+        """The same as :meth:`__str__` in one line."""
+        return f"Dataset({', '.join(str(self).splitlines())})"
+
+    def _repr_html_(self) -> str:
+        """Tables, rows and columns, for a notebook."""
+        lost = self.dangling["rows"].sum()
+        told = f"; rows that refer to what is not there: {lost:,}, in its dangling" if lost else ""
+        rows = ((name, frame.height, frame.width) for name, frame in self.frames.items())
+        return grid(f"{len(self)} tables{told}", ("table", "rows", "columns"), rows)
 
     def __str__(self) -> str:
         """Tables and rows."""

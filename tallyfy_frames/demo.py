@@ -21,7 +21,7 @@ from tallyfy_frames.lake.snapshot import write_snapshot
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.sandbox import Sandbox, World
 from tallyfy_frames.settings import Settings
-from tallyfy_frames.voice import printable
+from tallyfy_frames.showing import printable
 
 BAR_WIDTH: Final = 24
 FAULTS: Final = ("html-502@3", "empty-page@5")

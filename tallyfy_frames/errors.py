@@ -30,6 +30,8 @@ import warnings
 from types import FrameType
 from typing import Final
 
+from tallyfy_frames.showing import one_line
+
 
 class TallyfyFramesError(Exception):
     """Base of every error here. ``what`` happened, ``where`` (facts by name), and what to ``hint``."""
@@ -47,7 +49,7 @@ class TallyfyFramesError(Exception):
         """One line: what happened (where); what to try. Characters that a terminal would obey are shown escaped."""
         where = ", ".join(f"{name}={value}" for name, value in self.where.items())
         line = self.what + (f" ({where})" if where else "") + (f"; {self.hint}" if self.hint else "")
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        return one_line(line)
 
 
 class UsageError(TallyfyFramesError, ValueError):

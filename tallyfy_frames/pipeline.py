@@ -28,7 +28,7 @@ from tallyfy_frames.frames.decode import decode, decode_body
 from tallyfy_frames.frames.privacy import Privacy
 from tallyfy_frames.frames.validate import OnInvalid
 from tallyfy_frames.landing import Batch, Landing
-from tallyfy_frames.progress import ProgressOption, listening
+from tallyfy_frames.progress import Listener, ProgressOption, listening, silent
 from tallyfy_frames.report import LoadReport, ProgressEvent
 from tallyfy_frames.settings import Settings
 from tallyfy_frames.shaping import Shaping
@@ -75,6 +75,9 @@ class Job:
     walked_before: list[Walk] = field(default_factory=list)  # to learn which lists there are
     ids: Ids = field(default_factory=Ids)
     again: int = 0  # rows that came again
+    landed: int = 0  # rows that came for the first time
+    began_s: float = 0.0  # by the monotonic clock
+    tell: Listener = silent
     picked: list[tuple[Listing, Landing]] = field(default_factory=list)  # with ``limit``: the first rows of each listing
     gone: list[str] = field(default_factory=list)  # of a table with ``each``: what had no list any more
     incomplete: IncompleteRead | None = None
@@ -90,8 +93,8 @@ class Job:
         report.clear()
         report.table = self.makes[0].name
         report.started_at = datetime.now(UTC) if self.kept is None else self.kept.began_at
-        began_s = time.monotonic()
-        with Client(self.settings) as client, listening(progress) as tell:
+        self.began_s = time.monotonic()
+        with Client(self.settings) as client, listening(progress) as self.tell:
             try:
                 for name, frame in self.frames(client):
                     if name == report.table:
@@ -99,13 +102,12 @@ class Job:
                     else:
                         report.parts[name] = report.parts.get(name, 0) + frame.height
                     self.account(client)
-                    tell(self.event(began_s))
                     yield name, frame
                 report.complete = self.incomplete is None
                 proofs = [walk.proof for walk in (*self.walked_before, *self.walks) if walk.proof is not None]
                 report.proof = min(proofs, key=PROOFS.index, default="seen") if report.complete else None
                 self.account(client)
-                tell(self.event(began_s, done=True))
+                self.tell(self.event(self.shaping.rows, done=True))
             finally:
                 self.account(client)
                 report.quarantined = self.shaping.quarantined()
@@ -202,6 +204,9 @@ class Job:
                 if ask.number == 1 and len(self.walks) > 1 and listing.contradictions:
                     self.shaping.check_heeded(self.shaping.flat(Batch([landing], landing.cells.height), self.spec)[0], listing)
                 fresh = self.fresh(answer, landing)
+                self.landed += len(fresh)
+                self.account(client)
+                self.tell(self.event(self.landed))
                 if self.limit is not None:
                     found.append((landing, fresh, answer))
                     continue
@@ -351,20 +356,21 @@ class Job:
         report.lists_gone = len(self.gone)
         self.shaping.note(report)
 
-    def event(self, began_s: float, *, done: bool = False) -> ProgressEvent:
-        """How far this is."""
+    def event(self, rows: int, *, done: bool = False) -> ProgressEvent:
+        """How far this is, with so many rows."""
         totals = [walk.log.totals[-1] for walk in self.walks if walk.log.totals]
         total = sum(totals[: len(self.wanted.listings())]) or None  # the readings after these are of the same lists
         if self.spec.each is not None:
             total = None  # nobody knows before the last list is read
         elif self.limit is not None and total is not None:
             total = min(total, self.limit * len(totals))
+            rows = min(rows, total)
         return ProgressEvent(
             table=self.spec.name,
-            rows=self.shaping.rows,
+            rows=rows,
             total_rows=total,
             pages=self.report.pages,
             total_pages=None if total is None else -(-total // self.settings.page_size),
-            elapsed_s=time.monotonic() - began_s,
+            elapsed_s=time.monotonic() - self.began_s,
             done=done,
         )

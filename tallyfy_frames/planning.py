@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from tallyfy_frames.api.forecast import forecast
 from tallyfy_frames.api.steps import Ask
@@ -15,7 +15,10 @@ from tallyfy_frames.pipeline import Job
 from tallyfy_frames.reading import Reading, check_arguments, readings
 from tallyfy_frames.report import LoadReport
 from tallyfy_frames.settings import Settings
+from tallyfy_frames.showing import duration, grid
 from tallyfy_frames.tables._filters import Filters, Listing
+
+BESIDES: Final = "to learn whose token it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +67,24 @@ class RequestPlan:
         width = max(map(len, rows), default=1)
         lines = [f"{one.requests:>7,} requests  {count:>{width}} rows  {', '.join(one.tables)}"
                  for one, count in zip(self.lists, rows, strict=True)]  # fmt: skip
+        lines += [f"{self.besides:>7,} request   {BESIDES}"] if self.besides else []
+        return "\n".join([*lines, f"{self.requests:>7,} {self._told()}"])
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        rows = [(", ".join(one.tables), "?" if one.rows is None else one.rows, one.requests) for one in self.lists]
+        besides = [(BESIDES, "", self.besides)] if self.besides else []
+        return grid(f"{self.requests:,} {self._told()}", ("tables", "rows", "requests"), [*rows, *besides])
+
+    def _told(self) -> str:
+        """What all requests take."""
         known = all(one.rows is not None for one in self.lists)
-        lines += [f"{self.besides:>7,} request   to learn whose token it is"] if self.besides else []
         pace = f"up to {self.in_flight_max} at once"
         pace += f", at most {self.max_requests_per_minute} a minute" if self.max_requests_per_minute else ""
         pace += "; the API throttles, so it may take much longer" if self.throttled else ""
         about = "about" if known else "more than"
         unknown = "" if known else "; at least, since the API does not state how many rows there are"
-        told = f"{self.requests:>7,} requests in all, {about} {_duration(self.seconds)} of waiting ({pace}){unknown}"
-        return "\n".join([*lines, told])
+        return f"requests in all, {about} {duration(self.seconds)} of waiting ({pace}){unknown}"
 
 
 def plan(
@@ -151,11 +163,3 @@ def _forecast(job: Job, listing: Listing, client: Client) -> _Listed:
     served = min(size, answer.per_page or (len(answer.keys) if len(answer.keys) < rows else size))
     found = forecast(job.plan(), rows, served=served, sample=answer.moments, in_flight_max=job.settings.in_flight_max)
     return _Listed(rows if answer.total is not None or not answer.keys else None, found.requests, found.rounds, answer_s)
-
-
-def _duration(seconds: float) -> str:
-    """In the unit that suits it."""
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"

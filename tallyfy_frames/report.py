@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from tallyfy_frames.showing import Html, counted, duration, facts, quoted, tag
 
 if TYPE_CHECKING:
     import polars as pl
 
 WORDS_MAX: Final = 50  # new words told of a column: an API that sends ids there must not fill memory and manifests
+ALARM: Final = "padding:1px 6px;border:2px solid #e5484d;border-radius:4px"  # seen on white and on black
 MORE: Final = "…"  # stands for the others, and for what is no word (long, or with signs in it) or personal
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressEvent:
-    """How far a load is; totals are what the API stated last, and may be None or wrong."""
+    """How far a load is: rows that have come, with ``done`` those that were kept.
+
+    Told with every answer. Totals are what the API stated last, and may be None or wrong.
+    """
 
     table: str
     rows: int
@@ -90,18 +97,42 @@ class LoadReport:
             f"{self.elapsed_s:.1f} s",
             f"proof: {self.proof}" if self.complete else "incomplete",
         ]
-        for count, words in (
-            (self.retries, "retries"),
-            (self.throttled, "throttled"),
-            (self.repairs, "joints closed"),
-            (sum(self.values_coerced.values()), "values coerced"),
-            (sum(self.values_nulled.values()), "values nulled"),
-            (self.rows_quarantined, "rows quarantined"),
-            (len(self.unknown_keys), "unknown keys"),
-            (sum(map(len, self.unknown_words.values())), "unknown words"),
-            (self.lists_gone, "lists gone"),
-            (sum(self.rows_cut_off.values()), "rows cut off"),
+        return ", ".join([*parts, *(f"{count} {words}" for count, words, _ in self._odd())])
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook, with the names of what was odd."""
+        rows = [
+            (self.table or "rows", f"{self.rows:,}"),
+            *((name, f"{rows:,}") for name, rows in self.parts.items()),
+            ("took", f"{self.requests:,} requests for {self.pages:,} pages, {duration(self.elapsed_s)}"),
+            *([("waited", f"{duration(self.waited_s)}, for the API")] if round(self.waited_s, 1) else []),
+            *((words, tag("span", f"{count:,} ", told)) for count, words, told in self._odd()),
+        ]
+        return facts(self._state(), rows)
+
+    def _state(self) -> Html:
+        """How far it came, marked where that is not all."""
+        if self.complete:
+            return tag("span", tag("b", "✔ complete"), f", proof: {self.proof}")
+        if self.started_at is None:
+            return tag("span", "nothing is loaded yet")
+        if self.finished_at is None:
+            return tag("span", "not finished yet")
+        return tag("b", "✘ incomplete: rows may be missing", style=ALARM)
+
+    def _odd(self) -> Iterator[tuple[int, str, str]]:
+        """What did not go smoothly, or was not as documented: how much of it, what it is called, and where it was."""
+        for count, words, told in (
+            (self.retries, "retries", ""),
+            (self.throttled, "throttled", ""),
+            (self.repairs, "joints closed", ""),
+            (sum(self.values_coerced.values()), "values coerced", counted(self.shapes_seen or self.values_coerced)),
+            (sum(self.values_nulled.values()), "values nulled", counted(self.values_nulled)),
+            (self.rows_quarantined, "rows quarantined", tag("span", "in its ", quoted("quarantined"))),
+            (len(self.unknown_keys), "unknown keys", counted(self.unknown_keys)),
+            (sum(map(len, self.unknown_words.values())), "unknown words", counted(self.unknown_words)),
+            (self.lists_gone, "lists gone", ""),
+            (sum(self.rows_cut_off.values()), "rows cut off", counted(self.rows_cut_off)),
         ):
             if count:
-                parts.append(f"{count} {words}")
-        return ", ".join(parts)
+                yield count, words, told

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from tallyfy_frames.errors import TallyfyFramesError, exit_code
+from tallyfy_frames.showing import one_line
 
 
 class LogFormat(StrEnum):
@@ -39,7 +40,7 @@ class Voice:
         if self.log_format is LogFormat.json:
             line = json.dumps({"time": datetime.now(UTC).isoformat(), "level": level, "message": message, **facts}, default=str)
         else:
-            line = ("" if level == "info" else f"{level}: ") + printable(message).replace("\n", "\\n")
+            line = ("" if level == "info" else f"{level}: ") + one_line(message)
         print(line, file=sys.stderr)  # noqa: T201 - this is the one place that does
 
     def fail(self, error: TallyfyFramesError) -> int:
@@ -63,8 +64,3 @@ class _Handler(logging.Handler):
 
 def _shown(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value if isinstance(value, int | float | str) else str(value) for name, value in facts.items()}
-
-
-def printable(text: str) -> str:
-    """Text as a terminal may show it: control and direction characters become visible escapes."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

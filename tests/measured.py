@@ -23,7 +23,7 @@ KEYS = {
 }
 LABELS = ["template", "owner", "run_status"]
 EDGES_D = [1, 3, 7, 14, 30, 90]
-BANDS = ["00-01 days", "01-03 days", "03-07 days", "07-14 days", "14-30 days", "30-90 days", "90+ days"]
+BANDS = ["00-01", "01-03", "03-07", "07-14", "14-30", "30-90", "90+"]
 
 
 class Measured:
@@ -89,8 +89,11 @@ class Measured:
         dropped = pl.col("archived_at").is_not_null() | pl.col("status").is_in(["completed", "complete", "skipped"]).fill_null(
             value=False
         )
+        titles = self.tasks.select(task_id="id", step_title=pl.coalesce("original_title", "title"))
         return self._labelled(
-            measures.waiting(self.tasks).with_columns(is_done=done, is_open=pl.col("completed_at").is_null() & ~dropped),
+            measures.waiting(self.tasks)
+            .join(titles, on="task_id", maintain_order="left")
+            .with_columns(is_done=done, is_open=pl.col("completed_at").is_null() & ~dropped),
             how="left",
         )
 

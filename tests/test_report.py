@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from conftest import settings_for
@@ -55,8 +58,10 @@ def test_a_failed_load_is_not_complete(serve: Serve) -> None:
 
 def test_progress_is_told_and_ends(serve: Serve) -> None:
     events: list[tf.ProgressEvent] = []
-    frame = tf.load_runs(settings=settings_for(serve(world=World(1, 120)), page_size=10), progress=events.append)
+    sandbox = serve(world=World(1, 120))
+    frame = tf.load_runs(settings=settings_for(sandbox, page_size=10), progress=events.append)
     assert [event.rows for event in events] == sorted(event.rows for event in events)
+    assert len(events) == sandbox.list_requests + 1, "with every answer, and at the end"
     assert (events[-1].rows, events[-1].total_rows, events[-1].done) == (frame.height, frame.height, True)
     assert not any(event.done for event in events[:-1])
 
@@ -91,3 +96,24 @@ def test_the_documented_shapes_are_no_shapes_to_tell(serve: Serve) -> None:
     report = tf.LoadReport()
     tf.load_runs(settings=settings_for(serve(world=World(1, 120), plain=True)), report=report)
     assert (report.shapes_seen, report.values_coerced) == ({}, {})
+
+
+def test_a_notebook_is_told_the_same_and_where_it_was() -> None:
+    now = datetime(2030, 5, 1, tzinfo=UTC)
+    report = tf.LoadReport(
+        table="runs", rows=1_200, parts={"run_tasks": 9}, pages=12, requests=14, throttled=2, waited_s=61.5,
+        values_coerced={"owner_id": 3}, shapes_seen={"owner_id": {"text": 2, "an object": 1}}, values_nulled={"due_date": 4},
+        rows_quarantined=1, unknown_keys={"<script>": 5}, unknown_words={"status": {"<b>\u202e": 6}}, rows_cut_off={"tasks": 7},
+        started_at=now, finished_at=now + timedelta(seconds=90),
+    )  # fmt: skip
+    shown = html.unescape(re.sub(r"<[^>]*>", " ", report._repr_html_()))
+    assert re.sub(r"\s+", " ", shown).strip() == (
+        "✘ incomplete: rows may be missing runs 1,200 run_tasks 9 took 14 requests for 12 pages, 90 s waited 62 s, for the API "
+        "throttled 2 values coerced 3 owner_id : text 2 , an object 1 values nulled 4 due_date 4 rows quarantined 1 in its "
+        "quarantined unknown keys 1 <script> 5 unknown words 1 status : <b>\\u202e 6 rows cut off 7 tasks 7"
+    )
+
+
+def test_a_report_of_nothing_or_not_finished_says_so() -> None:
+    assert "nothing is loaded yet" in tf.LoadReport()._repr_html_()
+    assert "not finished yet" in tf.LoadReport(started_at=datetime.now(UTC))._repr_html_()

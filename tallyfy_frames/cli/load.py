@@ -28,8 +28,9 @@ from tallyfy_frames.cli._command import (
     speaking,
 )
 from tallyfy_frames.errors import EXIT_CODES, IncompleteRead, SinkError, UsageError
+from tallyfy_frames.showing import printable
 from tallyfy_frames.sinks.formats import Format
-from tallyfy_frames.voice import LogFormat, printable
+from tallyfy_frames.voice import LogFormat
 
 if TYPE_CHECKING:
     import polars as pl

@@ -15,7 +15,7 @@ import polars as pl
 
 INSTANT: Final = pl.Datetime("us", "UTC")
 DUE_SOON_DAYS: Final = 7
-BANDS_D: Final = (1, 3, 7, 14, 30, 90)  # ages are told in: under a day, 1 to 3 days, … 90 days and more
+BANDS_D: Final = (1, 3, 7, 14, 30, 90)  # where bands of ages end: under a day, 1 to 3 days, … 90 days and more
 
 SNAPSHOT: Final = "snapshot"  # one row: which snapshot everything beside it shows, and until when hours are counted
 
@@ -53,6 +53,7 @@ class Told:
     dtype: pl.DataType
     about: str
     unit: str | None = None
+    title: str | None = None  # above a column of a table, if not its name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +75,8 @@ def statement(view: View, sources: Mapping[str, str]) -> str:
     return f"with {given}\n{view.sql}" if given else view.sql
 
 
-def _text(about: str) -> Told:
-    return Told(pl.String(), about)
+def _text(about: str, title: str | None = None) -> Told:
+    return Told(pl.String(), about, title=title)
 
 
 def _instant(about: str) -> Told:
@@ -109,7 +110,7 @@ TEMPLATE: Final = _text("The template's title; with its id, where several have t
 LABELS: Final = {
     "template": TEMPLATE,
     "owner": _text("The name of the run's owner; with the user's id, where several have that name, or none is known"),
-    "run_status": _text("The run's status, under the same name in every view"),
+    "run_status": _text("The run's status, under the same name in every view", "status"),
 }
 LABELLED: Final = "l.template, l.owner, l.run_status"
 STARTED: Final = "coalesce(r.started_at, r.created_at)"
@@ -177,8 +178,8 @@ join run_labels l on l.run_id = r.id""",
 def _band(age_h: str) -> str:
     """An age as one of a few words, which sort as they should."""
     bands = zip((0, *BANDS_D), BANDS_D, strict=False)
-    cases = " ".join(f"when {age_h} < {last * 24} then '{first:02}-{last:02} days'" for first, last in bands)
-    return f"case {cases} when {age_h} is not null then '{BANDS_D[-1]:02}+ days' end"
+    cases = " ".join(f"when {age_h} < {last * 24} then '{first:02}-{last:02}'" for first, last in bands)
+    return f"case {cases} when {age_h} is not null then '{BANDS_D[-1]:02}+' end"
 
 
 AGEING = View(
@@ -340,6 +341,7 @@ WAITING = View(
         "archived_at": _instant("When it was archived"),
         "waited_h": _hours("From when it could begin to its completion; null where it was not completed, or before that"),
         "since_previous_h": _hours("The same, but not before the last completion in its run before its own"),
+        "step_title": _text("The task's title before variables were filled in", "step"),
         "is_done": _flag("Whether it was completed, and not skipped"),
         "is_open": _flag("Whether it is neither completed, skipped nor archived"),
         **LABELS,
@@ -347,8 +349,8 @@ WAITING = View(
     steps={
         "seen": f"""\
 select
-  t.id as task_id, t.run_id, t.checklist_id, coalesce(t.alias, t.original_title, t.title) as step, t.title, t.position,
-  t.status,
+  t.id as task_id, t.run_id, t.checklist_id, coalesce(t.alias, t.original_title, t.title) as step, t.title,
+  coalesce(t.original_title, t.title) as step_title, t.position, t.status,
   {START_OF.format("t")}, coalesce(t.started_at, t.created_at) as could_begin_at, t.completed_at, t.archived_at,
   case when t.status is distinct from 'skipped' then t.completed_at end as done_at
 from tasks t
@@ -369,7 +371,7 @@ select
   b.task_id, b.run_id, b.checklist_id, b.step, b.title, b.position, b.status, b.start_from, b.could_begin_at, b.completed_at,
   b.archived_at, {_between("b.could_begin_at", "b.done_at")} as waited_h,
   {_between("b.next_at", "b.done_at")} as since_previous_h,
-  b.done_at is not null as is_done,
+  b.step_title, b.done_at is not null as is_done,
   b.completed_at is null and b.archived_at is null
     and not coalesce(b.status in ('completed', 'complete', 'skipped'), false) as is_open,
   {LABELLED}

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tallyfy_frames.errors import SinkError
 from tallyfy_frames.lake.place import MANIFEST
+from tallyfy_frames.showing import grid, quoted, tag
 from tallyfy_frames.sinks.parquet import Written
 
 FORMAT: Final = 2  # of the manifest and the folders around it
@@ -65,6 +66,16 @@ class Manifest:
     def size_bytes(self) -> int:
         """Bytes of all its Parquet files."""
         return sum(file.size_bytes for entry in self.tables.values() for file in (*entry.files, *entry.quarantined))
+
+    def _repr_html_(self) -> str:
+        """Where it lies, its tables and what is new in them, for a notebook."""
+        new = f"; {len(self.changes):,} things are new in what the API sends: see its changes" if self.changes else ""
+        title = tag("span", "snapshot of ", self.created_at, " in ", quoted(self.location), new)
+        rows = (
+            (name, entry.rows, sum(file.rows for file in entry.quarantined), sum(file.size_bytes for file in entry.files))
+            for name, entry in self.tables.items()
+        )
+        return grid(title, ("table", "rows", "quarantined", "bytes"), rows)
 
     def text(self) -> str:
         """As it is kept: with a digest of itself."""

@@ -307,7 +307,28 @@ def _folder(world: World, n: int, title: str, kind: str, *, parent: int) -> Fold
     )
 
 
-def _tasks(draw: random.Random, world: World, run_id: str, *, complete: bool, created: datetime) -> tuple[Task, ...]:
+def _lasts(world: World, number: int) -> timedelta | None:
+    """How long a run takes, where the organization is at work; None leaves that to the run's own draws."""
+    if world.days is None:
+        return None
+    return timedelta(minutes=random.Random(f"{world.seed}/run/{number}/lasts").randint(0, 50_000))
+
+
+def _done_at(world: World, run_id: str, template: Template, created: datetime, position: int) -> datetime:
+    """When a task is completed: an hour after the one before; where the organization is at work, its step is quick or slow."""
+    if world.days is None:
+        return created + timedelta(hours=position)
+    hours = 0.0
+    for step in range(1, position + 1):
+        pace_h = random.Random(f"{template.id}/pace/{step}").uniform(1, 40)
+        hours += random.Random(f"{run_id}/pace/{step}").expovariate(1 / pace_h)
+    room_h = (NOW - created) / timedelta(hours=1)
+    return created + timedelta(seconds=int(3600 * (hours if hours < room_h else room_h * position / 13)))  # of at most 12
+
+
+def _tasks(  # noqa: PLR0913 - the circumstances of a launch
+    draw: random.Random, world: World, run_id: str, template: Template, *, complete: bool, created: datetime
+) -> tuple[Task, ...]:
     tasks = []
     for position in range(1, draw.choice((0, 1, 3, 8, 12)) + 1):
         status = "completed" if complete else draw.choice(("completed", "active", "in-progress", "not-started", "auto-skipped"))
@@ -322,7 +343,7 @@ def _tasks(draw: random.Random, world: World, run_id: str, *, complete: bool, cr
                 groups=tuple(draw.sample([g.id for g in world.groups], draw.choice((0, 0, 0, 1)))),
                 guests=("pat+1@example.net",) if draw.random() < 0.1 else (),
                 deadline=created + timedelta(days=draw.randint(1, 40)) if draw.random() < 0.7 else None,
-                completed_at=created + timedelta(hours=position) if done else None,
+                completed_at=_done_at(world, run_id, template, created, position) if done else None,
             )
         )
     return tuple(tasks)
@@ -353,16 +374,17 @@ def make_run(world: World, draw: random.Random, number: int, created: datetime, 
     run_id = hex_id(world.seed, "run", number)
     template = draw.choice(world.templates)
     status = draw.choice((*STATUSES, *world.extra_statuses))
-    complete = status == "complete"
-    tasks = _tasks(draw, world, run_id, complete=complete, created=created)
+    lasts = _lasts(world, number)
+    ended = lasts is None or created + lasts <= NOW
+    complete = status == "complete" and ended
+    status = "active" if status == "complete" and not ended else status
+    tasks = _tasks(draw, world, run_id, template, complete=complete, created=created)
     deadlines = [task.deadline for task in tasks if task.deadline]
     late = sum(task.deadline is not None and task.deadline < NOW and task.completed_at is None for task in tasks)
     answered = bool(template.fields) and draw.random() < 0.8
-    archived = draw.random() < 0.15
-    lasted = draw.randint(0, 50_000)
-    updated = created + timedelta(minutes=lasted)
-    if updated > NOW:  # the same share of the time that there was
-        updated = created + (NOW - created) // 50_000 * lasted
+    archived = draw.random() < 0.15 and ended
+    lasted = timedelta(minutes=draw.randint(0, 50_000)) if lasts is None else lasts
+    updated = min(created + lasted, NOW)
     return Run(
         number=number,
         id=run_id,

@@ -30,7 +30,6 @@ from tallyfy_frames.lake.lock import locked
 from tallyfy_frames.sandbox import Sandbox, World
 from tallyfy_frames.sinks import stream
 from tallyfy_frames.sinks.formats import Format
-from tallyfy_frames.voice import printable
 
 Serve = Callable[..., Sandbox]
 
@@ -410,12 +409,6 @@ def test_the_demo_leaves_a_snapshot_and_a_picture(tmp_path: Path) -> None:
     assert tf.read_snapshot(tmp_path / "demo" / "lake").collect().height == 200
     assert "active" in done.stdout
     assert "█" in done.stdout
-
-
-@pytest.mark.parametrize("text", ["\x1b[31m", "\x00", "\u202e", "\x9b", "\x7f", "\u2066"])
-def test_what_a_terminal_would_obey_is_shown_escaped(text: str) -> None:
-    assert text not in printable(f"a{text}b")
-    assert printable("Größe 日本 🎉\n") == "Größe 日本 🎉\n"
 
 
 def test_a_duckdb_file_follows_the_snapshots(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from oracle import actual, answers_of_run, expected_task, expected_template, nex
 from shell import run as shell
 
 import tallyfy_frames as tf
-from tallyfy_frames import planning, tables
+from tallyfy_frames import tables
 from tallyfy_frames.frames.parts import make
 from tallyfy_frames.sandbox import Sandbox, World
 from tallyfy_frames.sandbox.facts import START, Run
@@ -273,11 +273,6 @@ def test_the_command_line_plans_and_sends_nothing_else(serve: Serve, tmp_path: P
     assert "requests in all" in done.stdout
     assert len(sandbox.requests) == 2
     assert not (tmp_path / "lake").exists()
-
-
-@pytest.mark.parametrize(("seconds", "words"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (59, "59 s"), (150, "2 min"), (8000, "2 h")])
-def test_durations_are_told_in_the_unit_that_suits_them(seconds: float, words: str) -> None:
-    assert planning._duration(seconds) == words  # noqa: SLF001
 
 
 def test_filters_limit_and_created_since_choose_the_runs(serve: Serve) -> None:
