@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tallyfy_frames import measures
     from tallyfy_frames.account import load_organization
     from tallyfy_frames.databases.duckdb import write_duckdb
+    from tallyfy_frames.databases.postgres import Synced, sync_postgres
     from tallyfy_frames.dataset import Dataset, load_dataset
     from tallyfy_frames.errors import (
         ApiError,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "tallyfy_frames.account": ("load_organization",),
     "tallyfy_frames.databases.duckdb": ("write_duckdb",),
+    "tallyfy_frames.databases.postgres": ("Synced", "sync_postgres"),
     "tallyfy_frames.dataset": ("Dataset", "load_dataset"),
     "tallyfy_frames.errors": (
         "ApiError", "AuthError", "ContractError", "DecodeError", "FilterError", "IncompleteRead", "LockHeld", "MissingExtra",

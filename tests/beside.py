@@ -14,15 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import adbc_driver_postgresql.dbapi
 import httpx
+import polars as pl
 import pytest
 
 OTHERS = Path(__file__).parents[1] / ".services"
 
 
 def there(program: str, folder: str | None = None) -> str:
-    """Where a program is: in a folder of .services/, or on the PATH. Skips if it is not."""
-    path = str(OTHERS / folder) if folder else f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    """Where a program is: in a folder of .services/, or on the PATH, or where Debian has PostgreSQL's. Skips if it is not."""
+    postgres = sorted(
+        map(str, Path("/usr/lib/postgresql").glob("*/bin")), key=lambda place: int(place.split("/")[-2]), reverse=True
+    )
+    path = str(OTHERS / folder) if folder else ":".join([os.environ["PATH"], "/usr/sbin", "/sbin", *postgres])
     found = shutil.which(program, path=path)
     if found is None:
         pytest.skip(f"{program} is not here; make test-services brings it where it may")
@@ -63,3 +68,43 @@ class Bucket:
         """The names of all objects (of a bucket that holds no more than a thousand)."""
         listed = httpx.get(f"{self.endpoint}/{self.name}", params={"list-type": "2"}, trust_env=False).raise_for_status().text
         return re.findall(r"<Key>(.*?)</Key>", listed)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database that is empty, on a server that ``pg_ctl`` starts and stops."""
+
+    name: str
+    host: str
+    port: int
+    cluster: Path
+
+    def dsn(self, user: str = "postgres", **more: str) -> str:
+        """How to reach it; anybody gets in but ``guarded``, who has a password."""
+        words = {"host": self.host, "port": self.port, "dbname": self.name, "user": user, **more}
+        return " ".join(f"{word}='{value}'" for word, value in words.items())
+
+    def read(self, query: str, user: str = "postgres") -> pl.DataFrame:
+        """What a query finds."""
+        with adbc_driver_postgresql.dbapi.connect(self.dsn(user)) as connection, connection.cursor() as cursor:
+            return pl.DataFrame(cursor.execute(query).fetch_arrow_table())
+
+    def run(self, *statements: str, user: str = "postgres") -> None:
+        """Carry out statements, each in a transaction of its own."""
+        with (
+            adbc_driver_postgresql.dbapi.connect(self.dsn(user), autocommit=True) as connection,
+            connection.cursor() as cursor,
+        ):
+            for statement in statements:
+                cursor.execute(statement)
+
+    def control(self, *words: str) -> None:
+        """``pg_ctl``, as the user to whom the server belongs."""
+        log = str(self.cluster / "log")
+        as_server(there("pg_ctl"), "-D", str(self.cluster / "data"), "-l", log, "-w", *words, folder=self.cluster)
+
+
+def as_server(*command: str, folder: Path) -> None:
+    """Run a program of PostgreSQL's: as the user postgres where we are root, which it refuses."""
+    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]}, **user)

@@ -27,6 +27,7 @@ from tallyfy_frames.cli._command import (
 )
 from tallyfy_frames.cli.dashboard import dashboard_app
 from tallyfy_frames.cli.load import load_app
+from tallyfy_frames.cli.sync import sync_app
 from tallyfy_frames.errors import EXIT_CODES, ContractError, FilterError, SettingsError, TallyfyFramesError, UsageError
 from tallyfy_frames.voice import LogFormat
 
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(load_app, name="load")
 app.add_typer(dashboard_app, name="dashboard")
+app.add_typer(sync_app, name="sync")
 
 CHANGES_SHOWN = 20  # of what the API sends anew
 

@@ -15,8 +15,8 @@ import polars as pl
 from tallyfy_frames import tables
 from tallyfy_frames.atomic import place_of, write_bytes
 from tallyfy_frames.databases.facts import ABOUT, comment, facts
-from tallyfy_frames.databases.views import SNAPSHOT, SOURCES, TABLES, VIEWS, WITHOUT, statement
-from tallyfy_frames.errors import MissingExtra, SinkError, UsageError, warn
+from tallyfy_frames.databases.views import SNAPSHOT, SOURCES, VIEWS, serving, statement
+from tallyfy_frames.errors import MissingExtra, SinkError, UsageError
 from tallyfy_frames.lake.folder import Folder
 from tallyfy_frames.lake.manifest import Manifest
 from tallyfy_frames.lake.place import SNAPSHOTS, Place, locate
@@ -164,15 +164,11 @@ def _cell(name: str, dtype: pl.DataType, there: set[str]) -> str:
 
 def _sources(manifest: Manifest) -> dict[str, str]:
     """What the measures are made of: of the tables that are there, or of nothing."""
-    found = {SNAPSHOT: f"select * from {SNAPSHOT}"}
-    for source, candidates in TABLES.items():
-        table = next((name for name in candidates if name in manifest.tables), None)
-        if table is None:
-            warn(f"the snapshot has no {' or '.join(candidates)}: {WITHOUT[source]}")
-            columns = ", ".join(f"cast(null as {_type(dtype)}) as {name}" for name, dtype in SOURCES[source].items())
-            found[source] = f"select {columns} where false"
-        else:
-            found[source] = f"select {', '.join(SOURCES[source])} from main.{table}"
+    found = {SNAPSHOT: f"select * from main.{SNAPSHOT}"}
+    for source, table in serving(manifest.tables).items():
+        columns = SOURCES[source]
+        nothing = ", ".join(f"cast(null as {_type(dtype)}) as {name}" for name, dtype in columns.items())
+        found[source] = f"select {', '.join(columns)} from main.{table}" if table else f"select {nothing} where false"
     return found
 
 

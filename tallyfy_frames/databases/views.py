@@ -7,11 +7,13 @@ time zone moves a day. Every view ends in the same labels, by which dashboards f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
+
+from tallyfy_frames.errors import warn
 
 INSTANT: Final = pl.Datetime("us", "UTC")
 DUE_SOON_DAYS: Final = 7
@@ -73,6 +75,16 @@ def statement(view: View, sources: Mapping[str, str]) -> str:
     parts = {**{name: sources[name] for name in view.sources}, **view.steps}
     given = ",\n".join(f"{name} as (\n{query}\n)" for name, query in parts.items())
     return f"with {given}\n{view.sql}" if given else view.sql
+
+
+def serving(there: Container[str]) -> dict[str, str | None]:
+    """The table that each source is made of, of those that are ``there``; None, and a warning, where there is none."""
+    found = {}
+    for source, candidates in TABLES.items():
+        found[source] = next((name for name in candidates if name in there), None)
+        if found[source] is None:
+            warn(f"the snapshot has no {' or '.join(candidates)}: {WITHOUT[source]}")
+    return found
 
 
 def _text(about: str, title: str | None = None) -> Told:

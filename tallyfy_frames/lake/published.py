@@ -24,9 +24,19 @@ def read_snapshot(root: str | Path, table: str = "runs", *, at: datetime | str |
     later one does not change what this frame reads, and retention leaves it alone for an hour. Raises ``SinkError`` if there is
     none.
     """
+    return scan(tables.get(table), _sources(root, table, at))
+
+
+def read_files(root: str | Path, table: str, *, at: datetime | str | None = None) -> Iterator[pl.LazyFrame]:
+    """The same, one file after the other: polars opens all files of a frame at once, and reads ahead in each."""
+    for source in _sources(root, table, at):
+        yield scan(tables.get(table), [source])
+
+
+def _sources(root: str | Path, table: str, at: datetime | str | None) -> list[tuple[str, str | None]]:
+    """The files of a table, each with its value of the partition."""
     place = locate(root)
     manifest = manifest_in(place, at=at)
-    spec = tables.get(table)
     if table not in manifest.tables:
         hint = f"it holds {', '.join(manifest.tables)}"
         raise SinkError(f"the snapshot has no table {table!r}", path=manifest.location, hint=hint)
@@ -35,7 +45,7 @@ def read_snapshot(root: str | Path, table: str = "runs", *, at: datetime | str |
     gone = {f"{folder}/{file.path}" for file in files} - {entry.path for entry in place.files(folder)}
     if gone:
         raise SinkError("a file of the snapshot is gone", path=place.source(min(gone)), hint="read another snapshot with at=")
-    return scan(spec, ((place.source(f"{folder}/{file.path}"), file.value) for file in files))
+    return [(place.source(f"{folder}/{file.path}"), file.value) for file in files]
 
 
 def read_manifest(root: str | Path, *, at: datetime | str | None = None) -> Manifest:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
+import shutil
+import socket
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from beside import Bucket, there
+from beside import Bucket, Database, as_server, there
 
 
 @pytest.hookimpl(wrapper=True)
@@ -57,3 +61,41 @@ def s3(s3_endpoint: str) -> Bucket:
     bucket = Bucket(f"test-{uuid.uuid4().hex}", s3_endpoint)
     httpx.put(f"{s3_endpoint}/{bucket.name}", trust_env=False).raise_for_status()
     return bucket
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Database]:
+    """A PostgreSQL server on loopback, and its database ``postgres``."""
+    initdb = there("initdb")
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))  # not below pytest's own, which the server's user cannot enter
+    try:
+        if os.geteuid() == 0:
+            owner = pwd.getpwnam("postgres")
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+        locale = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+        as_server(initdb, "-D", str(folder / "data"), *locale, folder=folder)
+        access = folder / "data" / "pg_hba.conf"
+        access.write_text(f"host all guarded 127.0.0.1/32 scram-sha-256\n{access.read_text()}")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        settings = f"port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\nfsync = off\n"
+        with (folder / "data" / "postgresql.auto.conf").open("a") as file:
+            file.write(settings)
+        server = Database("postgres", "127.0.0.1", port, folder)
+        server.control("start")
+        try:
+            server.run("create role guarded login password 'nobody-may-see-this'", "create role reader login")
+            yield server
+        finally:
+            server.control("stop", "-m", "immediate")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def database(cluster: Database) -> Iterator[Database]:
+    """A fresh database."""
+    name = f"test_{uuid.uuid4().hex}"
+    cluster.run(f"create database {name}")
+    yield Database(name, cluster.host, cluster.port, cluster.cluster)
+    cluster.run(f"drop database {name} with (force)")
