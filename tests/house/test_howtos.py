@@ -7,9 +7,11 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 from documents import ROOT, blocks, run_page
 
+from tallyfy_frames.databases.views import VIEWS
 from tallyfy_frames.lake import bucket, retention
 from tallyfy_frames.sandbox import Sandbox, World
 from tallyfy_frames.sinks import parquet
@@ -46,6 +48,25 @@ def test_the_figures_in_pages_are_those_of_the_code() -> None:
     assert "an hour later" in page
     assert timedelta(days=1) == bucket.UPLOAD_MAX
     assert "once it is a\nday old" in (ROOT / "docs/buckets.md").read_text()
+
+
+def test_the_page_on_duckdb_tells_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox(World(1, 250, days=120)) as running:
+        code, said = run_page("docs/duckdb.md", tmp_path, running.environment, "shell")
+    assert code == 0, said
+    with duckdb.connect(str(tmp_path / "work" / "lake.duckdb"), read_only=True) as connection:
+        for query in blocks("docs/duckdb.md", "sql"):
+            assert connection.sql(query).fetchall(), query
+    monkeypatch.chdir(tmp_path / "work")
+    space: dict[str, object] = {}
+    for block in blocks("docs/duckdb.md", "py"):
+        exec(block, space)  # noqa: S102 - our own page
+    assert space["overdue"].height
+    assert space["own"].sql("select * from late").fetchall()
+    for name in ("connection", "own"):
+        space[name].close()
+    page = (ROOT / "docs/duckdb.md").read_text()
+    assert all(f"`{view.name}`" in page for view in VIEWS)
 
 
 def test_a_page_whose_command_fails_is_noticed_and_ends_what_it_started(tmp_path: Path) -> None:
