@@ -11,6 +11,8 @@ import duckdb
 import pytest
 from documents import ROOT, blocks, run_page
 
+from tallyfy_frames.dashboards.charts import DASHBOARDS, Dashboard
+from tallyfy_frames.dashboards.superset import CACHED_S
 from tallyfy_frames.databases.views import VIEWS
 from tallyfy_frames.lake import bucket, retention
 from tallyfy_frames.sandbox import Sandbox, World
@@ -67,6 +69,22 @@ def test_the_page_on_duckdb_tells_the_truth(tmp_path: Path, monkeypatch: pytest.
         space[name].close()
     page = (ROOT / "docs/duckdb.md").read_text()
     assert all(f"`{view.name}`" in page for view in VIEWS)
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.name)
+def test_the_page_on_dashboards_tells_of_every_chart_in_its_order(dashboard: Dashboard) -> None:
+    page = (ROOT / "docs/dashboards.md").read_text()
+    (told,) = re.findall(rf"^### {dashboard.title}\n(.*?)^##", page, flags=re.DOTALL | re.MULTILINE)
+    rows = [tuple(line.strip("| ").split(" | ")) for line in told.splitlines() if line.startswith("| ")][1:]
+    assert rows == [(chart.title, chart.about) for chart in dashboard.charts]
+
+
+def test_the_figures_on_dashboards_are_those_of_the_bundle() -> None:
+    page = (ROOT / "docs/dashboards.md").read_text()
+    assert f"keeps answers of this database for {CACHED_S} seconds" in page
+    now, flow = DASHBOARDS
+    assert (now.refresh_s, flow.refresh_s) == (5 * 60, 0)
+    assert "*Now* asks again every five minutes" in page
 
 
 def test_a_page_whose_command_fails_is_noticed_and_ends_what_it_started(tmp_path: Path) -> None:
