@@ -75,6 +75,8 @@ class Superset:
 
     def __exit__(self, *_: object) -> None:
         """End it, by force if need be."""
+        if self._client is not None:
+            self._client.close()
         self.server.terminate()
         try:
             self.server.wait(20)

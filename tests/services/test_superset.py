@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import threading
 import time
@@ -21,6 +22,7 @@ import pytest
 from beside import OTHERS, there
 from charted import CHARTS, expected, same_numbers
 from conftest import settings_for
+from documents import ROOT, blocks
 from measured import Measured, as_of
 
 import tallyfy_frames as tf
@@ -102,3 +104,27 @@ def ids_of(superset: Superset, dashboard: str, name: str) -> dict[tuple[str, str
     """Of a dashboard's charts, by the places of their titles in it."""
     charts = superset.client.get(f"/api/v1/dashboard/{name.lower()}-{dashboard}/charts").raise_for_status().json()["result"]
     return {chart["slice_name"]: chart["id"] for chart in charts}
+
+
+def test_the_page_on_dashboards_brings_them_in_and_says_no_password(
+    superset: Superset, lake: Path, data: Measured, tmp_path: Path
+) -> None:
+    write_bundle(tmp_path / "tallyfy.zip", f"duckdb:///{tf.write_duckdb(lake)}")
+    known = {"SUPERSET": superset.address, "ADMIN": USER, "PASSWORD": superset.password, "no_proxy": "*"}
+    (block,) = blocks("docs/dashboards.md", "shell")
+    for _ in ("at first", "over what is there"):
+        done = subprocess.run(
+            ["sh", "-euxc", block], cwd=tmp_path, env={**os.environ, **known}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {"message": "OK"}
+        asked = [line for line in done.stderr.splitlines() if line.startswith("+ curl")]
+        assert len(asked) == 3, "what whoever lists processes sees of them:"
+        assert not [line for line in asked if superset.password in line or "Bearer" in line]
+    assert [*tmp_path.iterdir()] == [tmp_path / "tallyfy.zip"]
+    for dashboard in DASHBOARDS:
+        answer = superset.client.get(f"/api/v1/dashboard/tallyfy-{dashboard.name}/charts").raise_for_status().json()
+        assert len(answer["result"]) == len(dashboard.charts)
+    page = (ROOT / "docs/dashboards.md").read_text()
+    assert "Tests use Superset 6.1" in page
+    assert "apache-superset[duckdb]==6.1." in (ROOT / "services/superset.in").read_text()
