@@ -33,17 +33,21 @@ DAYS: Final = 180
 CONFIG: Final = """\
 import os
 SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
-SQLALCHEMY_DATABASE_URI = "sqlite:///" + os.environ["SUPERSET_HOME"] + "/superset.db"
+SQLALCHEMY_DATABASE_URI = os.environ["SUPERSET_MEMORY"]
 TALISMAN_ENABLED = False  # plain http, to loopback only
 """
 
 
 class Superset:
-    """A server with its own memory in ``home``; running within a ``with`` block. The password is another each time."""
+    """A server, running within a ``with`` block. The administrator's password is another each time."""
 
-    def __init__(self, home: Path, port: int = 0) -> None:
-        """Without ``port`` a free one."""
+    def __init__(self, home: Path, port: int = 0, memory: str | None = None) -> None:
+        """Without ``port`` a free one. ``memory`` is an empty database for what Superset remembers; without one, a file.
+
+        In a file (SQLite) its own table of datasets allows a name only once: bundles of two databases do not fit into it.
+        """
         self.home = home
+        self.memory = memory
         self.port = port or _free()
         self.address = f"http://127.0.0.1:{self.port}"
         self.password = secrets.token_urlsafe(12)
@@ -55,7 +59,7 @@ class Superset:
         """Begin anew, with an administrator; return once it answers."""
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "superset_config.py").write_text(CONFIG)
-        (self.home / "superset.db").unlink(missing_ok=True)
+        (self.home / "memory.db").unlink(missing_ok=True)
         person = ["--firstname", "A", "--lastname", "B", "--email", "admin@example.net"]
         self._run("superset", "db", "upgrade")
         self._run("superset", "fab", "create-admin", "--username", USER, "--password", self.password, *person)
@@ -112,6 +116,7 @@ class Superset:
             "FLASK_APP": "superset",
             "SUPERSET_CONFIG_PATH": str(self.home / "superset_config.py"),
             "SUPERSET_HOME": str(self.home),
+            "SUPERSET_MEMORY": self.memory or f"sqlite:///{self.home}/memory.db",
             "SUPERSET_SECRET_KEY": self.key,
             "TZ": "UTC",
         }

@@ -10,6 +10,9 @@ import os
 import re
 import shutil
 import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +87,10 @@ class Database:
         words = {"host": self.host, "port": self.port, "dbname": self.name, "user": user, **more}
         return " ".join(f"{word}='{value}'" for word, value in words.items())
 
+    def uri(self, user: str = "postgres", password: str | None = None) -> str:
+        """The same, as SQLAlchemy takes it."""
+        return f"postgresql://{user}{f':{password}' if password else ''}@{self.host}:{self.port}/{self.name}"
+
     def read(self, query: str, user: str = "postgres") -> pl.DataFrame:
         """What a query finds."""
         with adbc_driver_postgresql.dbapi.connect(self.dsn(user)) as connection, connection.cursor() as cursor:
@@ -102,6 +109,15 @@ class Database:
         """``pg_ctl``, as the user to whom the server belongs."""
         log = str(self.cluster / "log")
         as_server(there("pg_ctl"), "-D", str(self.cluster / "data"), "-l", log, "-w", *words, folder=self.cluster)
+
+
+@contextmanager
+def created(cluster: Database) -> Iterator[Database]:
+    """A fresh database on a server."""
+    name = f"test_{uuid.uuid4().hex}"
+    cluster.run(f"create database {name}")
+    yield Database(name, cluster.host, cluster.port, cluster.cluster)
+    cluster.run(f"drop database {name} with (force)")
 
 
 def as_server(*command: str, folder: Path) -> None:

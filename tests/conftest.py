@@ -16,7 +16,7 @@ from tallyfy_frames.sandbox import Sandbox
 from tallyfy_frames.settings import Settings
 
 # Checks that stand outside of test files say what they found, too.
-pytest.register_assert_rewrite("end_to_end.traps_in_lists", "end_to_end.traps_in_rows")
+pytest.register_assert_rewrite("charted", "end_to_end.traps_in_lists", "end_to_end.traps_in_rows", "measured")
 
 # How fast inputs are made says how busy the machine is, and nothing of what is tested.
 hypothesis.settings.register_profile("shared", suppress_health_check=[hypothesis.HealthCheck.too_slow], deadline=None)

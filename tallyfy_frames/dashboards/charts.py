@@ -225,7 +225,7 @@ NOW: Final = Dashboard(
             ),
             Chart(
                 name="problem-list",
-                title="With problems",
+                title="Problems, the longest untouched first",
                 about="Open runs with a problem or an open issue; the longest untouched first.",
                 kind="rows",
                 dataset=AGEING,
@@ -239,7 +239,7 @@ NOW: Final = Dashboard(
         (
             Chart(
                 name="overdue-list",
-                title="Overdue",
+                title="Overdue, the longest first",
                 about="Open runs that should have been completed by now; the longest overdue first.",
                 kind="rows",
                 dataset=AGEING,
@@ -250,11 +250,11 @@ NOW: Final = Dashboard(
             ),
             Chart(
                 name="oldest-list",
-                title="Oldest",
+                title="Open, the oldest first",
                 about="Open runs, the oldest first.",
                 kind="rows",
                 dataset=AGEING,
-                columns=("name", "template", "owner", "run_status", "started_at", "age_d", "idle_d"),
+                columns=("name", "template", "owner", "run_status", "started_at", "age_d"),
                 largest="age_d",
                 limit=500,
             ),

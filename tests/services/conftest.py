@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from beside import Bucket, Database, as_server, there
+from beside import Bucket, Database, as_server, created, there
 
 
 @pytest.hookimpl(wrapper=True)
@@ -95,7 +95,12 @@ def cluster() -> Iterator[Database]:
 @pytest.fixture
 def database(cluster: Database) -> Iterator[Database]:
     """A fresh database."""
-    name = f"test_{uuid.uuid4().hex}"
-    cluster.run(f"create database {name}")
-    yield Database(name, cluster.host, cluster.port, cluster.cluster)
-    cluster.run(f"drop database {name} with (force)")
+    with created(cluster) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def lasting_database(cluster: Database) -> Iterator[Database]:
+    """The same for all tests of a file."""
+    with created(cluster) as database:
+        yield database
