@@ -5,13 +5,16 @@ BIN    := $(VENV)/bin
 OTHERS := .services
 LOCKED := --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
 
-.PHONY: demo superset test test-services soak lint types contracts bench bench-matrix lock clean
+.PHONY: demo superset pictures test test-services soak lint types contracts bench bench-matrix lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tallyfy_frames demo demo
 
 superset: $(VENV)/installed $(OTHERS)/superset/installed  ## the dashboards in a real Superset on loopback, over the sandbox
 	@$(BIN)/python services/superset.py
+
+pictures: $(VENV)/installed $(addprefix $(OTHERS)/,browser/installed superset/installed debian)  ## of the dashboards, for docs/
+	$(BIN)/python services/superset.py docs
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests --ignore tests/services

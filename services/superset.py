@@ -1,6 +1,7 @@
 """A Superset on loopback, in an environment of its own (`superset.lock`), with our dashboards in it; tests start it, too.
 
-``make superset`` runs this: sandbox, snapshot, DuckDB file, bundle, Superset; it serves until it is interrupted.
+``make superset`` runs this: sandbox, snapshot, DuckDB file, bundle, Superset; it serves until it is interrupted. For
+``make pictures`` it has the dashboards drawn instead.
 """
 
 from __future__ import annotations
@@ -8,14 +9,16 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import httpx
 
@@ -23,7 +26,8 @@ import tallyfy_frames as tf
 from tallyfy_frames.dashboards.superset import write_bundle
 from tallyfy_frames.sandbox import Sandbox, World
 
-PROGRAMS: Final = Path(__file__).parents[1] / ".services" / "superset" / "bin"
+OTHERS: Final = Path(__file__).parents[1] / ".services"
+PROGRAMS: Final = OTHERS / "superset" / "bin"
 PORT: Final = 8088
 STARTS_S: Final = 120
 USER: Final = "admin"
@@ -109,6 +113,16 @@ class Superset:
         if answer.status_code != 200:
             raise RuntimeError(f"Superset does not import the bundle ({answer.status_code}): {answer.text}")
 
+    def looked_at(self, pages: Mapping[str, str], chromium: str, folder: Path) -> dict[str, Any]:
+        """What a browser makes of pages, given by name and path; a picture of each goes into ``folder``. See `browse.py`."""
+        wanted = {"address": self.address, "user": USER, "password": self.password, "chromium": chromium}
+        asked = json.dumps(wanted | {"folder": str(folder), "pages": dict(pages)})
+        command = [OTHERS / "browser" / "bin" / "python", Path(__file__).with_name("browse.py")]
+        done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False, timeout=600)
+        if done.returncode:
+            raise RuntimeError(f"the browser ended early: {done.stderr}")
+        return dict(json.loads(done.stdout))
+
     def _environment(self) -> dict[str, str]:
         return {
             "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
@@ -139,8 +153,8 @@ class Superset:
         raise RuntimeError(f"Superset does not start; see {self.log}")
 
 
-def main() -> None:
-    """Everything from nothing, then serve."""
+def main(pictures: Path | None = None) -> None:
+    """Everything from nothing, then serve; or only draw the dashboards into ``pictures``."""
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has us in the background
         signal.signal(number, signal.default_int_handler)
     folder = Path("demo/superset").absolute()
@@ -158,12 +172,18 @@ def main() -> None:
     say(f"views of it: {file}")
     bundle = write_bundle(folder / "bundle.zip", f"duckdb:///{file}")
     say(f"a bundle for Superset: {bundle}; it starts now, which takes a minute")
+    pages = {name: f"/superset/dashboard/tallyfy-{name}/" for name in ("now", "flow")}
     try:
         with Superset(folder / "home", _free(PORT)) as superset:
             superset.bring(bundle)
+            if pictures is not None:
+                drawn = {f"dashboard-{name}": f"{path}?standalone=1" for name, path in pages.items()}
+                superset.looked_at(drawn, shutil.which("chromium") or "chromium", pictures)
+                say(f"drawn into {pictures}")
+                return
             say("it is there:\n")
-            for name in ("now", "flow"):
-                print(f"  {superset.address}/superset/dashboard/tallyfy-{name}/")
+            for path in pages.values():
+                print(f"  {superset.address}{path}")
             print(f"\n  user {USER}, password {superset.password}\n  Ctrl-C ends it.", flush=True)
             superset.server.wait()
     except KeyboardInterrupt:
@@ -181,4 +201,4 @@ def _free(port: int = 0) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:]))

@@ -246,14 +246,8 @@ def seen(shown: Shown, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
                    f"filterState:(label:'{CHOSEN}',value:!('{CHOSEN}')),id:NATIVE_FILTER-template,ownState:()))")  # fmt: skip
     pages = {dashboard.name: f"/superset/dashboard/{shown.slug(dashboard.name)}/?standalone=1" for dashboard in DASHBOARDS}
     pages |= {f"{name} of one": f"{path}&native_filters={chosen}" for name, path in [*pages.items()]}
-    wanted = {
-        "address": shown.superset.address, "user": USER, "password": shown.superset.password,
-        "chromium": there("chromium"), "folder": str(pictures), "pages": pages,
-    }  # fmt: skip
-    command = [there("python", "browser/bin"), str(HERE / "browse.py")]
-    done = subprocess.run(command, input=json.dumps(wanted), capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    there("python", "browser/bin")
+    return shown.superset.looked_at(pages, there("chromium"), pictures)
 
 
 CHOSEN = "Incident"
