@@ -205,8 +205,9 @@ class Job:
                     self.shaping.check_heeded(self.shaping.flat(Batch([landing], landing.cells.height), self.spec)[0], listing)
                 fresh = self.fresh(answer, landing)
                 self.landed += len(fresh)
-                self.account(client)
-                self.tell(self.event(self.landed))
+                if self.tell is not silent:  # the report's totals grow with the pages: only for who listens
+                    self.account(client)
+                    self.tell(self.event(self.landed))
                 if self.limit is not None:
                     found.append((landing, fresh, answer))
                     continue
