@@ -61,6 +61,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 
 # What tests/services runs beside us: each in an environment of its own, made once.
 $(OTHERS)/%/installed: services/%.lock
+	@echo "Making the environment in $(@D): a minute or two, once."
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@

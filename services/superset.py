@@ -173,8 +173,11 @@ def main(pictures: Path | None = None) -> None:
     bundle = write_bundle(folder / "bundle.zip", f"duckdb:///{file}")
     say(f"a bundle for Superset: {bundle}; it starts now, which takes a minute")
     pages = {name: f"/superset/dashboard/tallyfy-{name}/" for name in ("now", "flow")}
+    port = _free(PORT)
+    if port != PORT:
+        say(f"port {PORT} is taken: it will be {port}")
     try:
-        with Superset(folder / "home", _free(PORT)) as superset:
+        with Superset(folder / f"home-{port}", port) as superset:
             superset.bring(bundle)
             if pictures is not None:
                 drawn = {f"dashboard-{name}": f"{path}?standalone=1" for name, path in pages.items()}
@@ -184,7 +187,9 @@ def main(pictures: Path | None = None) -> None:
             say("it is there:\n")
             for path in pages.values():
                 print(f"  {superset.address}{path}")
-            print(f"\n  user {USER}, password {superset.password}\n  Ctrl-C ends it.", flush=True)
+            print(f"\n  user {USER}, password {superset.password}\n")
+            print('The sandbox\'s today is 2031-06-01: in the time filter, choose dates; "last week" is long before.')
+            print("Ctrl-C ends it, and what was changed in it is forgotten.", flush=True)
             superset.server.wait()
     except KeyboardInterrupt:
         say("ended")
@@ -193,6 +198,7 @@ def main(pictures: Path | None = None) -> None:
 def _free(port: int = 0) -> int:
     """``port``, or another if somebody has that."""
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: somebody may have had it just now
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:

@@ -72,7 +72,6 @@ class Chart:
     known: tuple[str, ...] = ()  # columns that must not be null
     largest: str | None = None  # the column or metric whose largest values come first
     limit: int = 10_000
-    lying: bool = False  # bars that lie, for long names
     width: int = 6  # of 12
     height: int = 50  # of a grid whose unit is 8 pixels
 
@@ -169,7 +168,7 @@ def _number(  # noqa: PLR0913 - the words of a chart
 ) -> Chart:
     about = f"{dataset.metric(metric).about}."
     return Chart(
-        name=name, title=title, about=about, kind=kind, dataset=dataset, metrics=(metric,), width=width, height=16
+        name=name, title=title, about=about, kind=kind, dataset=dataset, metrics=(metric,), width=width, height=20
     )  # fmt: skip
 
 
@@ -197,7 +196,6 @@ NOW: Final = Dashboard(
                 metrics=("open_runs",),
                 x="template",
                 by=("run_status",),
-                lying=True,
             ),
             Chart(
                 name="open-by-owner",
@@ -209,7 +207,6 @@ NOW: Final = Dashboard(
                 x="owner",
                 largest="open_runs",
                 limit=15,
-                lying=True,
             ),
         ),
         (
@@ -226,7 +223,7 @@ NOW: Final = Dashboard(
             Chart(
                 name="problem-list",
                 title="Problems, the longest untouched first",
-                about="Open runs with a problem or an open issue; the longest untouched first.",
+                about="Open runs with a problem or an open issue, up to 500; the longest untouched first.",
                 kind="rows",
                 dataset=AGEING,
                 columns=("name", "template", "owner", "run_status", "age_d", "idle_d"),
@@ -240,7 +237,7 @@ NOW: Final = Dashboard(
             Chart(
                 name="overdue-list",
                 title="Overdue, the longest first",
-                about="Open runs that should have been completed by now; the longest overdue first.",
+                about="Open runs that should have been completed by now, up to 500; the longest overdue first.",
                 kind="rows",
                 dataset=AGEING,
                 columns=("name", "template", "owner", "run_status", "due_date", "overdue_d"),
@@ -251,7 +248,7 @@ NOW: Final = Dashboard(
             Chart(
                 name="oldest-list",
                 title="Open, the oldest first",
-                about="Open runs, the oldest first.",
+                about="Open runs, up to 500; the oldest first.",
                 kind="rows",
                 dataset=AGEING,
                 columns=("name", "template", "owner", "run_status", "started_at", "age_d"),
@@ -325,15 +322,14 @@ FLOW: Final = Dashboard(
             Chart(
                 name="slowest-steps",
                 title="Slowest steps, hours",
-                about="Median time of a step's tasks since the one before was completed; the 20 slowest steps.",
+                about="Median time of a step's tasks since the one before was completed; the 15 slowest steps.",
                 kind="bars",
                 dataset=WAITING,
                 metrics=("since_previous_p50_h",),
                 x="step_of",
                 known=("since_previous_h",),
                 largest="since_previous_p50_h",
-                limit=20,
-                lying=True,
+                limit=15,
             ),
             Chart(
                 name="steps",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from tallyfy_frames.dashboards.charts import ONE_DECIMAL, Chart
+from tallyfy_frames.dashboards.charts import COUNT, ONE_DECIMAL, Chart
 
 VIZ: Final = {
     "number": "big_number_total",
@@ -17,6 +17,8 @@ VIZ: Final = {
 }
 ALWAYS: Final = "No filter"  # Superset's word for all of time
 MOMENT: Final = "%Y-%m-%d %H:%M"
+DAY: Final = "%Y-%m-%d"
+AXIS: Final = ",.1~f"  # of counts: of few, ticks are halves
 
 
 def form(chart: Chart) -> dict[str, Any]:
@@ -104,36 +106,37 @@ def _rows(chart: Chart) -> dict[str, Any]:
 
 
 def _drawing(chart: Chart) -> dict[str, Any]:
+    stacked = chart.kind == "areas" or bool(chart.by)
+    counts = chart.dataset.metric(chart.metrics[0]).format == COUNT
     shown: dict[str, Any] = {
         "x_axis": chart.x,
         "metrics": [*chart.metrics],
         "groupby": [*chart.by],
         "order_desc": True,
         "timeseries_limit_metric": chart.largest,
-        "x_axis_time_format": "%Y-%m-%d",
-        "y_axis_format": chart.dataset.metric(chart.metrics[0]).format,
+        "sort_series_type": "name",
+        "sort_series_ascending": True,
+        "x_axis_time_format": DAY,
+        "y_axis_format": AXIS if counts else ONE_DECIMAL,
+        "tooltipTimeFormat": DAY,
         "rich_tooltip": True,
+        # Open ones and the overdue among them, or percentiles, have no sum.
+        "showTooltipTotal": stacked,
+        "showTooltipPercentage": False,
         "show_legend": bool(chart.by) or len(chart.metrics) > 1,
         "truncate_metric": True,
         "truncateYAxis": False,
         "zoomable": False,
-        "sort_series_type": "name",
-        "sort_series_ascending": True,
-        "xAxisLabelInterval": "0" if chart.grain is None and chart.x != chart.dataset.time else "auto",
     }
-    if chart.grain:
-        shown["time_grain_sqla"] = chart.grain
-    elif chart.x != chart.dataset.time:
-        # Of bars that lie, the first is drawn at the bottom.
-        shown["xAxisForceCategorical"] = True
-        if chart.by:
-            shown |= {"x_axis_sort_series": "sum", "x_axis_sort_series_ascending": chart.lying}
-        else:
-            shown |= {"x_axis_sort": chart.largest or chart.x, "x_axis_sort_asc": (chart.largest is None) is not chart.lying}
-    if chart.lying:
-        shown["orientation"] = "horizontal"
-    if chart.kind == "areas" or chart.by:
+    if stacked:
         shown["stack"] = "Stack"
     if chart.kind == "lines":
         shown |= {"markerEnabled": True, "connect_nulls": True}
+    if chart.grain:
+        shown["time_grain_sqla"] = chart.grain
+    elif chart.x != chart.dataset.time:
+        # Bars that lie would suit names better, but a click on one filters by its number (apache/superset#41102).
+        shown |= {"xAxisForceCategorical": True, "xAxisLabelRotation": 45, "xAxisLabelInterval": "0"}
+        if not chart.by:
+            shown |= {"x_axis_sort": chart.largest or chart.x, "x_axis_sort_asc": chart.largest is None}
     return shown

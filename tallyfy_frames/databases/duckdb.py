@@ -19,7 +19,7 @@ from tallyfy_frames.databases.views import SNAPSHOT, SOURCES, VIEWS, serving, st
 from tallyfy_frames.errors import MissingExtra, SinkError, UsageError
 from tallyfy_frames.lake.folder import Folder
 from tallyfy_frames.lake.manifest import Manifest
-from tallyfy_frames.lake.place import SNAPSHOTS, Place, locate
+from tallyfy_frames.lake.place import SCHEMES, SNAPSHOTS, Place, locate
 from tallyfy_frames.lake.published import manifest_in
 from tallyfy_frames.tables._table import Table
 
@@ -76,11 +76,10 @@ def target_of(root: str | Path, path: str | Path | None) -> Path:
         import duckdb  # noqa: F401, PLC0415 - an extra
     except ImportError:
         raise MissingExtra("duckdb", "duckdb") from None
-    place = locate(root)
-    if not isinstance(place, Folder):
+    if str(root).partition("://")[0] in SCHEMES:
         what = "a DuckDB file shows snapshots in a folder, not in a bucket"
-        raise UsageError(what, root=place.address, hint="copy the bucket to a folder, or use sync postgres")
-    target = Path(f"{place.root}{SUFFIX}" if path is None else path).expanduser()
+        raise UsageError(what, hint="copy the bucket to a folder, or use sync postgres")
+    target = Path(f"{Folder(Path(root)).root}{SUFFIX}" if path is None else path).expanduser()
     if not target.parent.is_dir():
         raise SinkError("cannot write: there is no such folder", path=target.parent, hint="make it, or name another")
     _refuse_foreign(place_of(target))

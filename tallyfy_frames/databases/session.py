@@ -156,6 +156,7 @@ NOT_CONNECTED: Final = (
     (r"Connection refused|No such file or directory", "no server listens there", "is it running? check host and port"),
     (r"could not translate host name", "there is no host of that name", "check the host"),
     (r"time(d |)out", "the server does not answer", "check host and port, and what lies between"),
+    (r"no password supplied", "the server wants a password", "give one by PGPASSWORD or ~/.pgpass"),
     (r"password authentication|no password", "the server does not take the password", "check user and password"),
     (r'database ".*" does not exist', "the server has no such database", "check the name, or create it: createdb NAME"),
     (r'role ".*" does not exist', "the server has no such role", "check the user"),
