@@ -218,6 +218,17 @@ def test_a_file_that_is_open_for_writing_is_not_replaced(lake: Path, tmp_path: P
     tf.write_duckdb(lake, file)
 
 
+def test_what_a_writer_left_who_died_does_not_end_up_beside_the_new_file(lake: Path, tmp_path: Path) -> None:
+    file = tf.write_duckdb(lake, tmp_path / "x.duckdb")
+    dies = f"import duckdb, os; c = duckdb.connect({str(file)!r}); c.execute('drop view waiting_per_step'); os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", dies], check=False).returncode == 9
+    with pytest.raises(SinkError, match=r"did not close it \(path=.*x\.duckdb\.wal\)"):
+        tf.write_duckdb(lake, file)
+    duckdb.connect(str(file)).close()
+    tf.write_duckdb(lake, file)
+    assert ask(file, "select count(*) from waiting_per_step").item() > 0
+
+
 def test_wherever_it_cannot_be_it_says_so(lake: Path, tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="it is a folder"):
         tf.write_duckdb(lake, tmp_path)
