@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 OTHERS := .services
+BELOW  := (4,)
 LOCKED := --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
 
 .PHONY: demo superset pictures test test-services soak lint types contracts bench bench-matrix lock clean
@@ -61,10 +62,14 @@ $(VENV)/installed: requirements.lock pyproject.toml
 
 # What tests/services runs beside us: each in an environment of its own, made once.
 $(OTHERS)/%/installed: services/%.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= $(BELOW) and "Python 3.11 or 3.12 is needed for this: make PYTHON=python3.12 …")'
 	@echo "Making the environment in $(@D): a minute or two, once."
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
+
+# Superset pins releases that are older than Python 3.13, and have no wheels for it.
+$(OTHERS)/superset/installed: BELOW := (3, 13)
 
 # Installed only where we may; what is not there then, its test names.
 $(OTHERS)/debian: services/debian.txt

@@ -25,6 +25,7 @@ FLAGS = [
     "--disable-sync",
 ]
 HOLDERS = ".dashboard-component-chart-holder"
+ERRORS = ".ant-alert-error"  # stands where a chart would
 
 
 def look(page: Page, wanted: dict[str, Any], name: str, path: str) -> dict[str, Any]:
@@ -46,14 +47,15 @@ def look(page: Page, wanted: dict[str, Any], name: str, path: str) -> dict[str, 
     page.wait_for_selector(HOLDERS, timeout=60_000)
     page.wait_for_function(
         f"""() => [...document.querySelectorAll('{HOLDERS}')].every(holder =>
-            holder.querySelector('.chart-container') && !holder.querySelector('.loading, [data-test="loading-indicator"]'))""",
+            holder.querySelector('.chart-container, {ERRORS}')
+            && !holder.querySelector('.loading, [data-test="loading-indicator"]'))""",
         timeout=120_000,
     )
     page.wait_for_timeout(1500)  # what is drawn moves into its place
     charts = [
         {"text": holder.inner_text(), "canvas": holder.query_selector("canvas") is not None,
          "html": holder.inner_html() if holder.query_selector("table") else "",
-         "error": holder.query_selector("[data-test='error-container'], .ant-alert-error, .alert-danger") is not None}
+         "error": holder.query_selector(ERRORS) is not None}
         for holder in page.query_selector_all(HOLDERS)
     ]  # fmt: skip
     bottom = (

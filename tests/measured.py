@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -140,6 +140,8 @@ def same(got: pl.DataFrame, wanted: pl.DataFrame, name: str) -> None:
 
 
 def as_of(runs: pl.DataFrame, otherwise: str) -> datetime:
-    """When the newest run was read, or the newest change, if that is later."""
-    moments = [moment for name in ("loaded_at", "last_updated") for moment in runs[name].to_list() if moment]
-    return max(moments, default=datetime.fromisoformat(otherwise))
+    """When the newest run was read, or the newest change, if that is later; but of changes far ahead of us only if most are."""
+    read_at = max(runs["loaded_at"], default=datetime.fromisoformat(otherwise))
+    changes = [moment for moment in runs["last_updated"] if moment]
+    near = [moment for moment in changes if moment <= read_at + timedelta(days=1)]
+    return max([read_at, *(changes if len(near) < len(changes) / 2 else near)])

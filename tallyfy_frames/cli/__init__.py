@@ -250,7 +250,7 @@ def sandbox(  # noqa: PLR0913 - the options of the command
     runs: Annotated[int, typer.Option(min=0, help="How many runs it has.")] = 250,
     days: Annotated[
         int | None,
-        typer.Option(min=1, help="Runs of the last so many days, up to its today, 2031-06-01.", show_default=False),
+        typer.Option(min=1, max=36_500, help="Runs of the last so many days, up to its today, 2031-06-01.", show_default=False),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
     fault: Annotated[

@@ -71,7 +71,7 @@ class Chart:
     only: tuple[str, ...] = ()  # columns that must be true
     known: tuple[str, ...] = ()  # columns that must not be null
     largest: str | None = None  # the column or metric whose largest values come first
-    limit: int = 10_000
+    limit: int = 50_000  # Superset's own, unless it is told otherwise
     width: int = 6  # of 12
     height: int = 50  # of a grid whose unit is 8 pixels
 
@@ -252,6 +252,7 @@ NOW: Final = Dashboard(
                 kind="rows",
                 dataset=AGEING,
                 columns=("name", "template", "owner", "run_status", "started_at", "age_d"),
+                known=("age_d",),
                 largest="age_d",
                 limit=500,
             ),

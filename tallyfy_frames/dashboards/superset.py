@@ -31,6 +31,7 @@ VERSION: Final = {"version": "1.0.0"}
 NAME: Final = "Tallyfy"
 EXPLORED: Final = ("runs", "run_tasks", "users")
 MASK: Final = "XXXXXXXXXX"  # Superset's own: whoever imports it is asked for the password
+SECRET: Final = re.compile("password|secret|scram_.*_key", re.IGNORECASE)  # words of libpq that hold one
 CACHED_S: Final = 60  # where Superset keeps answers; a day is its default
 IDS: Final = uuid.UUID("6f2b1d0e-54c8-5d0a-9a53-0d3c0e4a7a11")
 EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the same bundle has the same bytes
@@ -85,16 +86,19 @@ def _usable(uri: str) -> str:
         parts, host, password = urlsplit(""), None, None
     kind = parts.scheme.partition("+")[0]
     if kind == "duckdb":
-        if parts.netloc or not parts.path.startswith("//"):
+        path, _, rest = uri.partition(":")[2].removeprefix("//").partition("?")  # as SQLAlchemy has it: # is a sign like others
+        if not path.startswith("//"):
             hint = "four slashes, then the path as Superset sees it: duckdb:////srv/lake.duckdb"
             raise UsageError("the database URI does not name a file by its whole path", hint=hint)
-        return f"duckdb://{parts.path}?{urlencode({**dict(parse_qsl(parts.query)), 'access_mode': 'READ_ONLY'})}"
+        return f"duckdb://{path}?{urlencode({**dict(parse_qsl(rest)), 'access_mode': 'READ_ONLY'})}"
     if kind != "postgresql":  # it is not repeated: it may hold a password
         what = "the database URI is neither DuckDB's nor PostgreSQL's"
         raise UsageError(what, hint="duckdb:////srv/lake.duckdb, or postgresql://user@host/database")
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":  # it began in a password
+        raise UsageError("the database URI has a sign in its password that ends it", hint="write / as %2F, ? as %3F, # as %23")
     if host is None or not parts.path.strip("/"):
         raise UsageError("the database URI names no host or no database", hint="postgresql://user@host/database")
-    if any(key == "password" for key, _ in parse_qsl(parts.query)):
+    if any(SECRET.search(key) for key, _ in parse_qsl(parts.query)):
         raise UsageError("the database URI has a password behind its ?", hint="postgresql://user:password@host/database")
     user, at, where = parts.netloc.rpartition("@")
     masked = user if password is None else f"{user.partition(':')[0]}:{MASK}"

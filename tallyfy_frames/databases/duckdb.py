@@ -83,6 +83,7 @@ def target_of(root: str | Path, path: str | Path | None) -> Path:
     if not target.parent.is_dir():
         raise SinkError("cannot write: there is no such folder", path=target.parent, hint="make it, or name another")
     _refuse_foreign(place_of(target))
+    _refuse_log(place_of(target))
     return target
 
 
@@ -109,6 +110,14 @@ union all select schema_name from duckdb_schemas() where not internal and schema
     if others := {name for (name,) in found} - ours:
         what = f"cannot write: the file holds something else: {', '.join(sorted(others)[:3])}"
         raise SinkError(what, path=path, hint="name another; views of your own belong into a file that attaches this one")
+
+
+def _refuse_log(path: Path) -> None:
+    """What somebody wrote who then died: DuckDB would look for it in the new file, and not open that."""
+    log = path.with_name(f"{path.name}.wal")
+    if log.exists():
+        hint = "open the file for writing once, and close it; or remove this"
+        raise SinkError("cannot write: somebody wrote into the file, and did not close it", path=log, hint=hint)
 
 
 def _fill(connection: DuckDBPyConnection, place: Place, manifest: Manifest) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import polars as pl
@@ -16,6 +16,7 @@ from tallyfy_frames.lake.place import SNAPSHOTS, Place
 from tallyfy_frames.lake.published import scan
 from tallyfy_frames.tables._table import Column
 
+AHEAD: Final = timedelta(days=1)
 ABOUT: Final = "The snapshot that everything here shows: one row."
 
 
@@ -49,14 +50,27 @@ def facts(place: Place, manifest: Manifest) -> dict[str, Fact]:
 def as_of(place: Place, manifest: Manifest) -> datetime:
     """The instant that ages count to.
 
-    The job's own time would be too early: runs change while they are read. A server's clock may be ahead of ours, and the
-    sandbox lives in 2030: so what has happened by then counts, too.
+    The job's own time would be too early: runs change while they are read, and a server's clock may be ahead of ours. A change
+    that lies in the future by more than ``AHEAD`` is an odd value, and moves nothing; unless most of them do, since then the
+    server lives in another time than we: the sandbox does, in 2031.
     """
-    moments: list[datetime | None] = []
-    if "runs" in manifest.tables:
-        folder = f"{SNAPSHOTS}/{manifest.snapshot}/runs"
-        files = ((place.source(f"{folder}/{file.path}"), file.value) for file in manifest.tables["runs"].files)
-        moments = [*scan(tables.get("runs"), files).select(pl.col("loaded_at", "last_updated").max()).collect().row(0)]
+    if "runs" not in manifest.tables:
+        return datetime.fromisoformat(manifest.created_at)
+    folder = f"{SNAPSHOTS}/{manifest.snapshot}/runs"
+    files = ((place.source(f"{folder}/{file.path}"), file.value) for file in manifest.tables["runs"].files)
+    changed, ahead = pl.col("last_updated"), pl.col("last_updated") > pl.col("loaded_at").max() + AHEAD
+    read_at, newest, plausible, share = (
+        scan(tables.get("runs"), files)
+        .select(
+            pl.col("loaded_at").max(),
+            changed.max(),
+            changed.filter(~ahead).max().alias("plausible"),
+            ahead.mean().alias("share"),
+        )
+        .collect()
+        .row(0)
+    )
+    moments = [read_at, newest if share is not None and share > 0.5 else plausible]
     return max((moment for moment in moments if moment is not None), default=datetime.fromisoformat(manifest.created_at))
 
 

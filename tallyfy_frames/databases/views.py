@@ -17,6 +17,7 @@ from tallyfy_frames.errors import warn
 
 INSTANT: Final = pl.Datetime("us", "UTC")
 DUE_SOON_DAYS: Final = 7
+FLOW_YEARS: Final = 10  # whose days are told one by one: a run that says it began in the year 1 must not make millions
 BANDS_D: Final = (1, 3, 7, 14, 30, 90)  # where bands of ages end: under a day, 1 to 3 days, … 90 days and more
 
 SNAPSHOT: Final = "snapshot"  # one row: which snapshot everything beside it shows, and until when hours are counted
@@ -278,9 +279,21 @@ cross join weeks w
 left join done d on d.number = t.number and d.begins_at = w.begins_at""",
 )
 
+
+def _days(start: str, end: str) -> str:
+    """Days from ``start`` to ``end``, counted up."""
+    return f"cast(ceil(extract(epoch from ({end} - {start})) / 86400) as bigint)"
+
+
+def _day(instant: str) -> str:
+    """The number of the day by whose end ``instant`` is past; 0 is where the first day begins, and what was before that."""
+    days = _days("b.first_at", f"date_trunc('day', {instant})")
+    return f"greatest({days} + 1, 0)"
+
+
 WORK_IN_PROGRESS = View(
     name="work_in_progress",
-    about="Runs open day by day, of each template, owner and status of today (measures.work_in_progress).",
+    about=f"Runs open day by day, of each template, owner and status of today; {FLOW_YEARS} years (measures.work_in_progress).",
     sources=("runs", "snapshot"),
     columns={
         "checklist_id": CHECKLIST_ID,
@@ -305,34 +318,40 @@ select *,
   dense_rank() over (order by checklist_id, owner_id, template, owner, run_status) as number,
   case when ended_at is not null then greatest(ended_at, opened_at) end as closed_at
 from begun""",
-        "bounds": """\
-select date_trunc('day', min(opened_at)) as first_at, max(as_of) as last_at from spans""",
-        "days": """\
-select d.until from bounds b cross join lateral generate_series(b.first_at, b.last_at, interval '1 day') as d(until)
-union
-select last_at from bounds where last_at is not null""",
-        "events": """\
-select number, least(date_trunc('day', opened_at) + interval '1 day', as_of) as until, 1 as opened, 0 as closed from spans
+        "bounds": f"""\
+select
+  greatest(date_trunc('day', min(opened_at)), date_trunc('day', max(as_of)) - interval '{FLOW_YEARS} years') as first_at,
+  max(as_of) as last_at
+from spans""",
+        # Days are numbered from the first one; what was before it is told there.
+        "events": f"""\
+select number, {_day("opened_at")} as day, 1 as opened, 0 as closed from spans cross join bounds b
 union all
-select number, least(date_trunc('day', closed_at) + interval '1 day', as_of), 0, 1 from spans where closed_at < as_of""",
+select number, {_day("closed_at")}, 0, 1 from spans cross join bounds b where closed_at < b.last_at
+union all
+select distinct number, 0, 0, 0 from spans""",
         "counts": """\
-select number, until, sum(opened) as opened, sum(closed) as closed from events group by number, until""",
-        "lots": """\
-select distinct number, checklist_id, owner_id, template, owner, run_status from spans""",
+select number, day, sum(opened) as opened, sum(closed) as closed from events group by number, day""",
+        # A row for each time that something changed, and until when that holds: the days between are made last.
         "flow": """\
 select
-  l.*, d.until,
-  sum(coalesce(c.opened, 0)) over (partition by l.number order by d.until) as opened,
-  sum(coalesce(c.closed, 0)) over (partition by l.number order by d.until) as closed
-from lots l
-cross join days d
-left join counts c on c.number = l.number and c.until = d.until""",
+  number, day, lead(day) over (partition by number order by day) as next_day,
+  sum(opened) over (partition by number order by day) as opened, sum(closed) over (partition by number order by day) as closed
+from counts""",
+        "lots": """\
+select distinct number, checklist_id, owner_id, template, owner, run_status from spans""",
     },
-    sql="""\
+    sql=f"""\
 select
-  checklist_id, owner_id, until, cast(opened as bigint) as opened, cast(closed as bigint) as closed,
-  cast(opened - closed as bigint) as open, template, owner, run_status
-from flow""",
+  l.checklist_id, l.owner_id, least(b.first_at + d.day * interval '1 day', b.last_at) as until,
+  cast(f.opened as bigint) as opened, cast(f.closed as bigint) as closed, cast(f.opened - f.closed as bigint) as open,
+  {LABELLED}
+from flow f
+join lots l on l.number = f.number
+cross join bounds b
+cross join lateral generate_series(
+  f.day, coalesce(f.next_day - 1, {_days("b.first_at", "b.last_at")})
+) as d(day)""",
 )
 
 WAITING = View(

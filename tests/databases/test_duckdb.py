@@ -218,6 +218,17 @@ def test_a_file_that_is_open_for_writing_is_not_replaced(lake: Path, tmp_path: P
     tf.write_duckdb(lake, file)
 
 
+def test_what_a_writer_left_who_died_does_not_end_up_beside_the_new_file(lake: Path, tmp_path: Path) -> None:
+    file = tf.write_duckdb(lake, tmp_path / "x.duckdb")
+    dies = f"import duckdb, os; c = duckdb.connect({str(file)!r}); c.execute('drop view waiting_per_step'); os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", dies], check=False).returncode == 9
+    with pytest.raises(SinkError, match=r"did not close it \(path=.*x\.duckdb\.wal\)"):
+        tf.write_duckdb(lake, file)
+    duckdb.connect(str(file)).close()
+    tf.write_duckdb(lake, file)
+    assert ask(file, "select count(*) from waiting_per_step").item() > 0
+
+
 def test_wherever_it_cannot_be_it_says_so(lake: Path, tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="it is a folder"):
         tf.write_duckdb(lake, tmp_path)
@@ -241,3 +252,16 @@ def test_a_damaged_snapshot_makes_no_file_and_leaves_the_old(tmp_path: Path) -> 
         tf.write_duckdb(root)
     assert file.read_bytes() == before
     assert sorted(one.name for one in tmp_path.iterdir()) == ["lake", "lake.duckdb"]
+
+
+@pytest.mark.parametrize(("odd", "moved"), [(1, False), (15, False), (25, True)])
+def test_one_odd_date_does_not_move_now_but_another_clock_does(tmp_path: Path, odd: int, moved: bool) -> None:
+    now, far = datetime.now(UTC), datetime(9999, 1, 1, tzinfo=UTC)
+    world = World(1, 30)
+    for number, run in enumerate(world.runs):
+        run.last_updated = far if number < odd else now.replace(microsecond=0)
+    root = tmp_path / "lake"
+    take(root, world)
+    as_of_then = ask(tf.write_duckdb(root), "select as_of from snapshot").item().replace(tzinfo=UTC)
+    assert as_of_then == measured(root).as_of
+    assert (as_of_then == far) is moved

@@ -302,6 +302,18 @@ def test_a_browser_draws_every_chart_of_the_same_numbers(shown: Shown, seen: dic
         assert holder["canvas"] or re.search(r"\d", holder["text"]), f"nothing is drawn in {holder['text'][:40]}"
 
 
+def test_a_chart_that_cannot_be_drawn_is_seen(superset: Superset, tmp_path: Path) -> None:
+    root = tmp_path / "lake"
+    take(root, World(1, 60, days=60))
+    superset.bring(write_bundle(tmp_path / "bundle.zip", f"duckdb:///{tf.write_duckdb(root)}", name="Broken"))
+    for file in root.glob("snapshots/*/run_tasks/*.parquet"):
+        file.unlink()
+    there("python", "browser/bin")
+    page = superset.looked_at({"flow": "/superset/dashboard/broken-flow/?standalone=1"}, there("chromium"), tmp_path)["flow"]
+    broken = {holder["text"].partition("\n")[0] for holder in page["charts"] if holder["error"]}
+    assert broken == {chart.title for _, chart in CHARTS if chart.dataset.view == "waiting"}
+
+
 def test_names_are_text_whatever_is_in_them(shown: Shown, seen: dict[str, Any]) -> None:
     text = " ".join(holder["text"] for page in seen.values() for holder in page["charts"])
     for name in HOSTILE:
