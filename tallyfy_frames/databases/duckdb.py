@@ -15,6 +15,7 @@ import polars as pl
 from tallyfy_frames import tables
 from tallyfy_frames.atomic import place_of, write_bytes
 from tallyfy_frames.databases.facts import ABOUT, comment, facts
+from tallyfy_frames.databases.quoting import identifier, string
 from tallyfy_frames.databases.views import SNAPSHOT, SOURCES, VIEWS, serving, statement
 from tallyfy_frames.errors import MissingExtra, SinkError, UsageError
 from tallyfy_frames.lake.folder import Folder
@@ -136,10 +137,10 @@ def _fill(connection: DuckDBPyConnection, place: Place, manifest: Manifest) -> N
 
 
 def _view(connection: DuckDBPyConnection, name: str, query: str, about: str, told: Mapping[str, str]) -> None:
-    connection.execute(f"create view {_name(name)} as {query}")
-    connection.execute(f"comment on view {_name(name)} is {_text(about)}")
+    connection.execute(f"create view {identifier(name)} as {query}")
+    connection.execute(f"comment on view {identifier(name)} is {string(about)}")
     for column, words in told.items():
-        connection.execute(f"comment on column {_name(name)}.{_name(column)} is {_text(words)}")
+        connection.execute(f"comment on column {identifier(name)}.{identifier(column)} is {string(words)}")
 
 
 def _table(connection: DuckDBPyConnection, table: Table, place: Place, manifest: Manifest) -> str:
@@ -149,17 +150,17 @@ def _table(connection: DuckDBPyConnection, table: Table, place: Place, manifest:
     """
     files = sorted(manifest.tables[table.name].files, key=lambda file: (file.value is not None, file.value or "", file.path))
     if not files:
-        columns = ", ".join(f"cast(null as {_type(dtype)}) as {_name(name)}" for name, dtype in table.schema.items())
+        columns = ", ".join(f"cast(null as {_type(dtype)}) as {identifier(name)}" for name, dtype in table.schema.items())
         return f"select {columns} where false"
     queries = []
     for value, group in groupby(files, key=attrgetter("value")):
         paths = [place.source(f"{SNAPSHOTS}/{manifest.snapshot}/{table.name}/{file.path}") for file in group]
-        source = f"read_parquet([{', '.join(_text(_pattern(path)) for path in paths)}], hive_partitioning = false)"
+        source = f"read_parquet([{', '.join(string(_pattern(path)) for path in paths)}], hive_partitioning = false)"
         there = {name for name, *_ in connection.execute(f"describe select * from {source}").fetchall()}
         cells = [
             _literal(value) if name == table.partition else _cell(name, dtype, there) for name, dtype in table.schema.items()
         ]
-        columns = ", ".join(f"{cell} as {_name(name)}" for cell, name in zip(cells, table.schema, strict=True))
+        columns = ", ".join(f"{cell} as {identifier(name)}" for cell, name in zip(cells, table.schema, strict=True))
         queries.append(f"select {columns} from {source}")
     return "\nunion all\n".join(queries)
 
@@ -167,7 +168,7 @@ def _table(connection: DuckDBPyConnection, table: Table, place: Place, manifest:
 def _cell(name: str, dtype: pl.DataType, there: set[str]) -> str:
     if name not in there:
         return f"cast(null as {_type(dtype)})"
-    return f"{_name(name)} at time zone 'UTC'" if isinstance(dtype, pl.Datetime) else _name(name)
+    return f"{identifier(name)} at time zone 'UTC'" if isinstance(dtype, pl.Datetime) else identifier(name)
 
 
 def _sources(manifest: Manifest) -> dict[str, str]:
@@ -184,14 +185,6 @@ def _type(dtype: pl.DataType) -> str:
     return f"{TYPES[dtype.inner.base_type()]}[]" if isinstance(dtype, pl.List) else TYPES[dtype.base_type()]
 
 
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _pattern(path: str) -> str:
     """A path that means itself: DuckDB takes it for a pattern."""
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in path)
@@ -202,4 +195,4 @@ def _literal(value: datetime | str | int | None) -> str:
         return f"timestamp '{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"
     if isinstance(value, int):
         return f"cast({value} as bigint)"
-    return f"cast({'null' if value is None else _text(value)} as varchar)"
+    return f"cast({'null' if value is None else string(value)} as varchar)"

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from tallyfy_frames import tables
 from tallyfy_frames.databases.facts import ABOUT, Fact, comment, facts
+from tallyfy_frames.databases.quoting import identifier, string
 from tallyfy_frames.databases.session import LOCK_WAIT_S, Session, apart
 from tallyfy_frames.databases.views import INSTANT, SNAPSHOT, SOURCES, VIEWS, Told, serving, statement
 from tallyfy_frames.errors import SinkError, UsageError, warn
@@ -147,7 +148,7 @@ class _Sync:
         self._refuse_views()
         staged = {spec.name: self._stage(spec) for spec in specs}
         if not session.rows(f"select true from pg_namespace where nspname = {_literal(self.schema)}"):
-            session.run(f"create schema {_name(self.schema)}")
+            session.run(f"create schema {identifier(self.schema)}")
         counts = {}
         for spec in specs:
             self._make_table(spec)
@@ -218,13 +219,13 @@ class _Sync:
     def _stage(self, spec: Table) -> int:
         """Put the rows of a table into a temporary one, a batch at a time; how many there are."""
         types = _types({column.name: column for column in spec.columns})
-        self.session.run(f"create temporary table {_name(_staged(spec))} ({_defined(types)}) on commit drop")
+        self.session.run(f"create temporary table {identifier(_staged(spec))} ({_defined(types)}) on commit drop")
         schema = _arrow(pl.DataFrame(schema=spec.schema)).schema
         rows = self.session.ingest(_staged(spec), self._batches(spec), schema)
         if rows != self.manifest.tables[spec.name].rows:
             what = f"table {spec.name} has {rows} rows, and its manifest says {self.manifest.tables[spec.name].rows}"
             raise SinkError(what, path=self.manifest.location, hint="tallyfy-frames verify says more")
-        self.session.run(f"analyze {_name(_staged(spec))}")
+        self.session.run(f"analyze {identifier(_staged(spec))}")
         return rows
 
     def _batches(self, spec: Table) -> Iterator[pa.RecordBatch]:
@@ -256,7 +257,7 @@ class _Sync:
         for column in spec.columns:
             joins = column.refers and not isinstance(column.dtype, pl.List) and column.name != spec.key[0]
             if column.name in missing and joins:
-                self.session.run(f"create index on {self._table(spec.name)} ({_name(column.name)})")
+                self.session.run(f"create index on {self._table(spec.name)} ({identifier(column.name)})")
 
     def _make(self, name: str, columns: Columns, about: str, keyed: str = "") -> set[str]:
         """A table, as far as it is missing, and what it says of itself; the columns that were not there."""
@@ -265,13 +266,13 @@ class _Sync:
         if not there:
             self.session.run(f"create table {self._table(name)} ({_defined(types)}{keyed})")
         elif missing:
-            added = ", ".join(f"add column {_name(column)} {dtype}" for column, dtype in missing.items())
+            added = ", ".join(f"add column {identifier(column)} {dtype}" for column, dtype in missing.items())
             self.session.run(f"alter table {self._table(name)} {added}")
         if self.comments.get((name, None)) != about:
             self.session.run(f"comment on table {self._table(name)} is {_literal(about)}")
         for column, told in columns.items():
             if self.comments.get((name, column)) != comment(told):
-                self.session.run(f"comment on column {self._table(name)}.{_name(column)} is {_literal(comment(told))}")
+                self.session.run(f"comment on column {self._table(name)}.{identifier(column)} is {_literal(comment(told))}")
         return {*missing}
 
     def _merge(self, spec: Table, staged: int) -> Rows:
@@ -280,13 +281,13 @@ class _Sync:
         Not ``on conflict do update``: that would lock, and so write, every row that is as it was. Nobody else inserts while we
         hold the schema. When and how a row was read is always new, so it is written by itself: it changes nothing of the row.
         """
-        target, source = self._table(spec.name), f"pg_temp.{_name(_staged(spec))}"
+        target, source = self._table(spec.name), f"pg_temp.{identifier(_staged(spec))}"
         same = " and ".join(f"{t} = {s}" for t, s in zip(_key(spec, "t."), _key(spec, "s."), strict=True))
         read = [name for name in spec.names("provenance") if name not in spec.key]
         told = [column.name for column in spec.columns if column.name not in {*spec.key, *read}]
 
         def update(names: Sequence[str], also: str = "", there: str = "") -> int:
-            pairs = ", ".join(f"{_name(name)} = s.{_name(name)}" for name in (*told, *read))
+            pairs = ", ".join(f"{identifier(name)} = s.{identifier(name)}" for name in (*told, *read))
             return self.session.run(
                 f"update {target} t set {pairs}, {GONE} = null from {source} s where {same}"
                 f" and ({_names(names, 't.')}{also}) is distinct from ({_names(names, 's.')}{there})"
@@ -323,13 +324,13 @@ class _Sync:
         if any(self.views.get(name, types) != types for name, types in made.items()):
             for view in reversed(VIEWS):  # one cannot be replaced by one with other columns
                 self.session.run(f"drop view if exists {self._table(view.name)}")
-        self.session.run(f"set local search_path to {_name(self.schema)}")  # for views of views
+        self.session.run(f"set local search_path to {identifier(self.schema)}")  # for views of views
         for view in VIEWS:
             named = self._table(view.name)
             self.session.run(f"create or replace view {named} as {statements[view.name]}")
             self.session.run(f"comment on view {named} is {_literal(view.about + OURS)}")
             for name, told in view.columns.items():
-                self.session.run(f"comment on column {named}.{_name(name)} is {_literal(comment(told))}")
+                self.session.run(f"comment on column {named}.{identifier(name)} is {_literal(comment(told))}")
         return digest
 
     def _sources(self) -> dict[str, str]:
@@ -349,7 +350,7 @@ class _Sync:
         self.session.run(f"insert into {self._table(SNAPSHOT)} ({_names([*row])}) values ({values})")
 
     def _table(self, name: str) -> str:
-        return f"{_name(self.schema)}.{_name(name)}"
+        return f"{identifier(self.schema)}.{identifier(name)}"
 
 
 Columns: TypeAlias = Mapping[str, Column | Told]
@@ -371,14 +372,18 @@ def _in_view(dtype: pl.DataType) -> str:
 
 def _plain(columns: Mapping[str, pl.DataType]) -> str:
     """Columns of a table as views take them."""
-    utc = {name: f"{_name(name)} at time zone 'UTC' as {_name(name)}" for name, dtype in columns.items() if dtype == INSTANT}
-    return ", ".join(utc.get(name, _name(name)) for name in columns)
+    utc = {
+        name: f"{identifier(name)} at time zone 'UTC' as {identifier(name)}"
+        for name, dtype in columns.items()
+        if dtype == INSTANT
+    }
+    return ", ".join(utc.get(name, identifier(name)) for name in columns)
 
 
 def _key(spec: Table, of: str) -> list[str]:
     """The key as terms that are never null."""
     nullable = {column.name: column.nullable for column in spec.columns}
-    return [f"coalesce({of}{_name(name)}, '')" if nullable[name] else f"{of}{_name(name)}" for name in spec.key]
+    return [f"coalesce({of}{identifier(name)}, '')" if nullable[name] else f"{of}{identifier(name)}" for name in spec.key]
 
 
 def _staged(spec: Table) -> str:
@@ -390,22 +395,16 @@ def _arrow(frame: pl.DataFrame) -> pa.Table:
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def _name(name: str) -> str:
-    """A name as SQL takes it, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _names(names: Sequence[str], of: str = "") -> str:
-    return ", ".join(f"{of}{_name(name)}" for name in names)
+    return ", ".join(f"{of}{identifier(name)}" for name in names)
 
 
 def _defined(types: Mapping[str, str]) -> str:
-    return ", ".join(f"{_name(name)} {dtype}" for name, dtype in types.items())
+    return ", ".join(f"{identifier(name)} {dtype}" for name, dtype in types.items())
 
 
 def _literal(value: datetime | str | int | None) -> str:
     """A value as SQL takes it, with standard_conforming_strings."""
     if value is None or isinstance(value, int):
         return "null" if value is None else str(value)
-    text = value.isoformat() if isinstance(value, datetime) else value
-    return "'" + text.replace("'", "''") + "'"
+    return string(value.isoformat() if isinstance(value, datetime) else value)
