@@ -280,7 +280,8 @@ def _filter(name: str, title: str, kind: str, target: Mapping[str, Any]) -> dict
 
 def _column(name: str, told: Column | Told | Computed, about: str) -> dict[str, Any]:
     words, _, unit = name.rpartition("_")
-    title = (f"{words}, {UNITS[unit]}" if unit in UNITS else name).replace("_", " ")
+    # Of text, the name itself: what a click on it filters by is called as the axis is.
+    title = name if told.dtype == pl.String else (f"{words}, {UNITS[unit]}" if unit in UNITS else name).replace("_", " ")
     return {
         "column_name": name,
         "verbose_name": getattr(told, "title", None) or title,
