@@ -14,8 +14,8 @@ sync_app = typer.Typer(no_args_is_help=True, help="Bring the tables of a databas
 
 
 @sync_app.callback()
-def _sync_group() -> None:
-    """Bring the tables of a database to what a snapshot holds."""
+def _group() -> None:
+    """Without this, typer would take the one command that there is for the whole of it."""
 
 
 @sync_app.command()

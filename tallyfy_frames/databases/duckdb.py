@@ -18,7 +18,6 @@ from tallyfy_frames.databases.facts import ABOUT, comment, facts
 from tallyfy_frames.databases.quoting import identifier, string
 from tallyfy_frames.databases.views import SNAPSHOT, SOURCES, VIEWS, serving, statement
 from tallyfy_frames.errors import MissingExtra, SinkError, UsageError
-from tallyfy_frames.lake.folder import Folder
 from tallyfy_frames.lake.manifest import Manifest
 from tallyfy_frames.lake.place import SCHEMES, SNAPSHOTS, Place, locate
 from tallyfy_frames.lake.published import manifest_in
@@ -80,7 +79,7 @@ def target_of(root: str | Path, path: str | Path | None) -> Path:
     if str(root).partition("://")[0] in SCHEMES:
         what = "a DuckDB file shows snapshots in a folder, not in a bucket"
         raise UsageError(what, hint="copy the bucket to a folder, or use sync postgres")
-    target = Path(f"{Folder(Path(root)).root}{SUFFIX}" if path is None else path).expanduser()
+    target = Path(f"{locate(root).work}{SUFFIX}" if path is None else path).expanduser()
     if not target.parent.is_dir():
         raise SinkError("cannot write: there is no such folder", path=target.parent, hint="make it, or name another")
     _refuse_foreign(place_of(target))

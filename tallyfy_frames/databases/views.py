@@ -14,6 +14,7 @@ from typing import Final
 import polars as pl
 
 from tallyfy_frames.errors import warn
+from tallyfy_frames.measures.waits import DONE, HIDDEN, SKIPPED
 
 INSTANT: Final = pl.Datetime("us", "UTC")
 DUE_SOON_DAYS: Final = 7
@@ -125,6 +126,7 @@ LABELS: Final = {
     "owner": _text("The name of the run's owner; with the user's id, where several have that name, or none is known"),
     "run_status": _text("The run's status, under the same name in every view", "status"),
 }
+ENDED: Final = ", ".join(f"'{word}'" for word in (*DONE, SKIPPED))
 LABELLED: Final = "l.template, l.owner, l.run_status"
 STARTED: Final = "coalesce(r.started_at, r.created_at)"
 START_OF: Final = """\
@@ -383,9 +385,9 @@ select
   t.id as task_id, t.run_id, t.checklist_id, coalesce(t.alias, t.original_title, t.title) as step, t.title,
   coalesce(t.original_title, t.title) as step_title, t.position, t.status,
   {START_OF.format("t")}, coalesce(t.started_at, t.created_at) as could_begin_at, t.completed_at, t.archived_at,
-  case when t.status is distinct from 'skipped' then t.completed_at end as done_at
+  case when t.status is distinct from '{SKIPPED}' then t.completed_at end as done_at
 from tasks t
-where t.status is distinct from 'auto-skipped'""",
+where t.status is distinct from '{HIDDEN}'""",
         "ordered": """\
 select *,
   case
@@ -404,7 +406,7 @@ select
   {_between("b.next_at", "b.done_at")} as since_previous_h,
   b.step_title, b.done_at is not null as is_done,
   b.completed_at is null and b.archived_at is null
-    and not coalesce(b.status in ('completed', 'complete', 'skipped'), false) as is_open,
+    and not coalesce(b.status in ({ENDED}), false) as is_open,
   {LABELLED}
 from begun b
 left join run_labels l on l.run_id = b.run_id""",

@@ -236,6 +236,9 @@ def test_wherever_it_cannot_be_it_says_so(lake: Path, tmp_path: Path) -> None:
         tf.write_duckdb(lake, tmp_path / "missing" / "x.duckdb")
     with pytest.raises(UsageError, match="not in a bucket"):
         tf.write_duckdb("s3://bucket/lake")
+    for root, message in (("ftp://host/lake", "begins with ftp:// is no place"), ("", "the root is empty")):
+        with pytest.raises(UsageError, match=message):
+            tf.write_duckdb(root)
     with pytest.raises(SinkError, match="there is no snapshot here"):
         tf.write_duckdb(tmp_path / "nowhere")
     assert [*tmp_path.iterdir()] == []
